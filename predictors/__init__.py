@@ -1,0 +1,1 @@
+"""Estimates for subnets that need no training: costs, features, accuracy."""

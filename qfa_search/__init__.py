@@ -1,0 +1,1 @@
+"""Quantized-for-all architecture search."""

@@ -1,0 +1,1 @@
+"""The bundled supernet, its samples and its predictor."""

@@ -1,0 +1,1 @@
+"""Quantizers: the arithmetic, and the learnable parts."""

@@ -1,0 +1,24 @@
+"""What can be searched: spaces, subnets, genomes and the layers they stand for."""
+
+from search_spaces.genome import Gene, GenomeLayout
+from search_spaces.layers import LayerSpec, layer_specs, make_divisible
+from search_spaces.library import BUILT_IN, load
+from search_spaces.space import SearchSpace, Stage, TableWidths
+from search_spaces.subnet import FLOAT, BlockChoice, LayerBits, Subnet
+
+__all__ = [
+    "BUILT_IN",
+    "FLOAT",
+    "BlockChoice",
+    "Gene",
+    "GenomeLayout",
+    "LayerBits",
+    "LayerSpec",
+    "SearchSpace",
+    "Stage",
+    "Subnet",
+    "TableWidths",
+    "layer_specs",
+    "load",
+    "make_divisible",
+]

@@ -1,0 +1,269 @@
+"""The gene layout, written once: names, order and choices of every gene of a space.
+
+A genome is an int64 array of choice *indices*, `(n_genes,)`, a batch `(n, n_genes)`. The order
+is the published one: kernel sizes, expand ratios, depths, resolution, then bits (w, a of
+expansion, depthwise, projection; first block before the others; two head layers last). The
+first block has no expansion; its two expansion genes exist in the order and have no effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from search_spaces.subnet import FLOAT, BlockChoice, LayerBits, Subnet
+
+if TYPE_CHECKING:
+    from search_spaces.space import SearchSpace
+
+Genomes = NDArray[np.int64]
+
+BITS_PER_BLOCK = 6
+HEAD_BITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Gene:
+    """One gene: what it is called and the values its indices stand for."""
+
+    name: str
+    choices: tuple[int, ...]
+
+
+class GenomeLayout:
+    """Where each choice of a space stands in its genomes.
+
+    Attributes:
+        genes: Names and choices, in order.
+        n_genes: Length of a genome.
+        n_choices: Choices per gene, `(n_genes,)`.
+        groups: Slice of each named group: kernel_size, expand_ratio, depth, resolution and,
+            unless the space is in floating point, first_block_bits, block_bits, head_bits.
+        block_stage: Stage index of each searchable block, `(n_blocks,)`.
+        block_position: Position of each block inside its stage, from 0, `(n_blocks,)`.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        """Lay out the genes of `space`."""
+        self.space = space
+        blocks = [(s, j) for s, stage in enumerate(space.stages) for j in range(stage.n_blocks)]
+        self.block_stage = np.array([s for s, _ in blocks])
+        self.block_position = np.array([j for _, j in blocks])
+        stages = space.stages
+        groups: dict[str, list[Gene]] = {
+            "kernel_size": [
+                Gene(f"kernel_size_{b}", stages[s].kernel_sizes) for b, (s, _) in enumerate(blocks)
+            ],
+            "expand_ratio": [
+                Gene(f"expand_ratio_{b}", stages[s].expand_ratios)
+                for b, (s, _) in enumerate(blocks)
+            ],
+            "depth": [Gene(f"depth_{s}", stage.depths) for s, stage in enumerate(stages)],
+            "resolution": [Gene("resolution", space.resolutions)],
+        }
+        if space.bit_choices:
+            bits = space.bit_choices
+            groups["first_block_bits"] = [Gene(f"first_block_{n}", bits) for n in _BLOCK_BITS]
+            groups["block_bits"] = [
+                Gene(f"block_{b}_{n}", bits) for b in range(len(blocks)) for n in _BLOCK_BITS
+            ]
+            groups["head_bits"] = [Gene(f"head_{n}", bits) for n in _HEAD_BITS]
+        self.genes: tuple[Gene, ...] = tuple(g for group in groups.values() for g in group)
+        self.groups: dict[str, slice] = {}
+        start = 0
+        for name, group in groups.items():
+            self.groups[name] = slice(start, start + len(group))
+            start += len(group)
+        self.n_genes = start
+        self.n_blocks = len(blocks)
+        self.n_choices: Genomes = np.array([len(gene.choices) for gene in self.genes])
+        self._values = np.zeros((self.n_genes, int(self.n_choices.max())), dtype=np.int64)
+        for i, gene in enumerate(self.genes):
+            self._values[i, : len(gene.choices)] = gene.choices
+
+    def group(self, X: Genomes, name: str) -> Genomes:
+        """The columns of one named group, a view."""
+        return X[..., self.groups[name]]
+
+    def values(self, X: Genomes) -> Genomes:
+        """Choice values in place of choice indices, same shape."""
+        return self._values[np.arange(self.n_genes), X]
+
+    def lowest(self) -> Genomes:
+        """Genome with the first choice everywhere."""
+        return np.zeros(self.n_genes, dtype=np.int64)
+
+    def highest(self) -> Genomes:
+        """Genome with the last choice everywhere, in canonical form."""
+        return self.canonicalize(self.n_choices - 1)
+
+    def active_blocks(self, X: Genomes) -> NDArray[np.bool_]:
+        """Which searchable blocks exist, `(n, n_blocks)`, from the depth genes."""
+        X = self.check(X)
+        depth = self.values(X)[:, self.groups["depth"]]
+        return np.asarray(self.block_position < depth[:, self.block_stage])
+
+    def silent(self, X: Genomes) -> NDArray[np.bool_]:
+        """Which genes have no effect in their genome, same shape as `X`.
+
+        Silent are kernel, expand and bit genes of blocks beyond the depth, and the expansion
+        bits of the first block.
+        """
+        skipped = ~self.active_blocks(X)
+        mask = np.zeros(X.shape, dtype=bool)
+        mask[:, self.groups["kernel_size"]] = skipped
+        mask[:, self.groups["expand_ratio"]] = skipped
+        if "block_bits" in self.groups:
+            mask[:, self.groups["block_bits"]] = np.repeat(skipped, BITS_PER_BLOCK, axis=1)
+            first = self.groups["first_block_bits"].start
+            mask[:, first : first + 2] = True
+        return mask
+
+    def canonicalize(self, X: Genomes) -> Genomes:
+        """A copy with every silent gene 0, so that equal networks have equal genomes.
+
+        Takes one genome or a batch and returns the same shape.
+        """
+        batch = self.check(np.atleast_2d(X))
+        return np.where(self.silent(batch), 0, batch).reshape(np.shape(X))
+
+    def contains(self, X: Genomes) -> NDArray[np.bool_]:
+        """Which rows of `X` are genomes of this layout, `(n,)`."""
+        X = np.atleast_2d(X)
+        if X.shape[1] != self.n_genes:
+            return np.zeros(len(X), dtype=bool)
+        return np.asarray(((X >= 0) & (X < self.n_choices)).all(axis=1))
+
+    def check(self, X: ArrayLike) -> Genomes:
+        """`X` as an int64 batch.
+
+        Raises:
+            ValueError: Wrong shape, not integers, or an index out of range.
+        """
+        array = np.asarray(X)
+        if array.ndim != 2 or array.shape[1] != self.n_genes:
+            raise ValueError(f"expected genomes of shape (n, {self.n_genes}), got {array.shape}")
+        if not np.issubdtype(array.dtype, np.integer):
+            raise ValueError(f"expected integer genomes, got dtype {array.dtype}")
+        # One unsigned comparison covers negative indices too.
+        bad = array.astype(np.uint64, copy=False) >= self.n_choices.astype(np.uint64)
+        if bad.any():
+            row, column = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(
+                f"gene {self.genes[column].name} of genome {row} must be an index below "
+                f"{self.n_choices[column]}, got {array[row, column]}"
+            )
+        return array.astype(np.int64, copy=False)
+
+    def sample(self, rng: np.random.Generator, n: int) -> Genomes:
+        """`n` random canonical genomes, every gene uniform over its choices."""
+        return self.canonicalize(rng.integers(self.n_choices, size=(n, self.n_genes)))
+
+    def encode(self, subnet: Subnet) -> Genomes:
+        """Canonical genome of `subnet`, `(n_genes,)`.
+
+        Raises:
+            ValueError: `subnet` is not a member of the space; the message names the gene.
+        """
+        blocks: list[BlockChoice | None] = []
+        if len(subnet.stages) != len(self.space.stages):
+            raise ValueError(
+                f"{self.space.name} has {len(self.space.stages)} stages, "
+                f"the subnet has {len(subnet.stages)}"
+            )
+        for spec, stage in zip(self.space.stages, subnet.stages, strict=True):
+            blocks += [*stage, *[None] * (spec.n_blocks - len(stage))]
+        values: list[int | None] = [block and block.kernel_size for block in blocks]
+        values += [block and block.expand_ratio for block in blocks]
+        values += [len(stage) for stage in subnet.stages]
+        values.append(subnet.resolution)
+        layers = [None, *subnet.first_block]
+        for block in blocks:
+            layers += [block.expand, block.depthwise, block.project] if block else [None] * 3
+        layers += subnet.head
+        if self.space.bit_choices:
+            for bits in layers:
+                values += [bits.w_bits, bits.a_bits] if bits else [None, None]
+        elif any(bits not in (None, FLOAT) for bits in layers):
+            raise ValueError(f"{self.space.name} is in floating point: all bits must be 32")
+        # A stage that is too deep shows in its depth gene, which is checked before lengths.
+        for s, gene in enumerate(self.genes[self.groups["depth"]]):
+            _index(gene, len(subnet.stages[s]))
+        return np.array(
+            [0 if v is None else _index(g, v) for g, v in zip(self.genes, values, strict=True)],
+            dtype=np.int64,
+        )
+
+    def decode(self, x: Genomes) -> Subnet:
+        """The subnet of one genome `(n_genes,)`; silent genes are ignored.
+
+        Raises:
+            ValueError: Wrong shape or an index out of range.
+        """
+        x = np.asarray(x)
+        row = self.values(self.check(x[None])[0]).tolist()
+        kernels, expands = row[self.groups["kernel_size"]], row[self.groups["expand_ratio"]]
+        if self.space.bit_choices:
+            flat = row[self.groups["first_block_bits"].start :]
+            layers = [LayerBits(w, a) for w, a in zip(flat[::2], flat[1::2], strict=True)]
+        else:
+            layers = [FLOAT] * (3 * self.n_blocks + 5)
+        stages: list[tuple[BlockChoice, ...]] = []
+        block = 0
+        for spec, depth in zip(self.space.stages, row[self.groups["depth"]], strict=True):
+            stages.append(
+                tuple(
+                    BlockChoice(kernels[b], expands[b], *layers[3 + 3 * b : 6 + 3 * b])
+                    for b in range(block, block + depth)
+                )
+            )
+            block += spec.n_blocks
+        return Subnet(
+            row[self.groups["resolution"].start],
+            (layers[1], layers[2]),
+            tuple(stages),
+            (layers[-2], layers[-1]),
+        )
+
+    def from_published(self, genes: ArrayLike) -> Genomes:
+        """Choice indices of published gene values, `(n, n_genes)` to `(n, n_genes)`.
+
+        Silent genes keep their value; `canonicalize` removes them.
+
+        Raises:
+            ValueError: Wrong shape, or a value that its gene does not have.
+        """
+        values = np.asarray(genes)
+        if values.ndim != 2 or values.shape[1] != self.n_genes:
+            raise ValueError(
+                f"expected published genes of shape (n, {self.n_genes}), got {values.shape}"
+            )
+        used = np.arange(self._values.shape[1]) < self.n_choices[:, None]
+        hit = (values[:, :, None] == self._values) & used
+        bad = ~hit.any(axis=2)
+        if bad.any():
+            row, column = (int(i) for i in np.argwhere(bad)[0])
+            gene = self.genes[column]
+            raise ValueError(
+                f"gene {gene.name} must be one of {gene.choices}, got {values[row, column]} "
+                f"in row {row}"
+            )
+        return hit.argmax(axis=2)
+
+    def to_published(self, X: Genomes) -> Genomes:
+        """Gene values in the published order, `(n, n_genes)`."""
+        return self.values(self.check(X))
+
+
+_BLOCK_BITS = tuple(f"{n}_{s}_bits" for n in ("expand", "depthwise", "project") for s in "wa")
+_HEAD_BITS = tuple(f"{n}_{s}_bits" for n in ("final_expand", "feature_mix") for s in "wa")
+
+
+def _index(gene: Gene, value: int) -> int:
+    try:
+        return gene.choices.index(value)
+    except ValueError:
+        raise ValueError(f"gene {gene.name} must be one of {gene.choices}, got {value}") from None

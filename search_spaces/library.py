@@ -1,0 +1,51 @@
+"""Built-in spaces and spaces from TOML files."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from search_spaces.space import SearchSpace
+
+BUILT_IN = (
+    "fashion-mnist",
+    "mobilenet-v3-w1.0",
+    "mobilenet-v3-w1.2",
+    "ofa-mobilenet-v3-w1.0",
+)
+
+
+def load(name: str | Path) -> SearchSpace:
+    """A built-in space by name, or the space that a `.toml` file describes.
+
+    Raises:
+        ValueError: No such space, or the file does not describe one.
+    """
+    if str(name) in BUILT_IN:
+        return _built_in(str(name))
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise ValueError(
+            f"unknown search space {str(name)!r}: choose one of {', '.join(BUILT_IN)}, "
+            "or give a .toml file"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot read search space {path}: {error.strerror}") from error
+    return _parse(text, str(path))
+
+
+@lru_cache
+def _built_in(name: str) -> SearchSpace:
+    text = (files("search_spaces") / "builtin" / f"{name}.toml").read_text(encoding="utf-8")
+    return _parse(text, name)
+
+
+def _parse(text: str, origin: str) -> SearchSpace:
+    try:
+        return SearchSpace.from_dict(tomllib.loads(text))
+    except ValueError as error:  # TOMLDecodeError is one
+        raise ValueError(f"{origin} does not describe a search space: {error}") from error

@@ -1,0 +1,225 @@
+"""The search space: which choices exist at each place of a MobileNetV3-like network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from search_spaces.genome import GenomeLayout
+from search_spaces.subnet import FLOAT_BITS, Subnet
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Activation = Literal["relu", "hswish"]
+ACTIVATIONS: tuple[Activation, ...] = ("relu", "hswish")
+BIT_WIDTHS = (2, 3, 4, 8)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Blocks of one output width; the first of them carries the stride.
+
+    Attributes:
+        width: Output channels of every block.
+        stride: Stride of the first block, 1 or 2.
+        depths: How many blocks the stage may have.
+        kernel_sizes: Odd kernel sizes of its depthwise layers.
+        expand_ratios: Hidden width over input width of a block.
+        activation: After expansion and depthwise layer.
+        has_se: Whether squeeze-and-excite follows the depthwise layer.
+    """
+
+    width: int
+    stride: int
+    depths: tuple[int, ...]
+    kernel_sizes: tuple[int, ...]
+    expand_ratios: tuple[int, ...]
+    activation: Activation = "relu"
+    has_se: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values; a ValueError names the first wrong one."""
+        for name in ("depths", "kernel_sizes", "expand_ratios"):
+            _check_choices(name, getattr(self, name))
+        if any(k % 2 == 0 for k in self.kernel_sizes):
+            raise ValueError(f"kernel_sizes must be odd, got {self.kernel_sizes}")
+        if self.stride not in (1, 2):
+            raise ValueError(f"stride must be 1 or 2, got {self.stride}")
+        if self.width < 1:
+            raise ValueError(f"width must be at least 1, got {self.width}")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {ACTIVATIONS}, got {self.activation!r}")
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of the deepest choice."""
+        return max(self.depths)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableWidths:
+    """Channel widths that a published cost table was made with (they need not be real ones)."""
+
+    input_channels: int
+    stem: int
+    stages: tuple[int, ...]
+    final_expand: int
+    feature_mix: int
+    n_classes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSpace:
+    """All subnets of one supernet, as an immutable value.
+
+    The network: 3x3 stem, a first block without expansion, elastic stages of
+    inverted-bottleneck blocks, a 1x1 expansion, mean pooling, a 1x1 feature mix layer without
+    norm, a classifier.
+
+    Attributes:
+        name: What `load` and the files call it.
+        input_channels: Channels of the image.
+        n_classes: Outputs of the classifier.
+        resolutions: Sides of the input image in pixels.
+        bit_choices: Widths for weights and activations of every searchable layer, each layer
+            and side on its own; empty for a space in floating point.
+        stem_width: Channels of stem and first block.
+        stem_stride: Stride of the stem.
+        stem_bits: 8, or 32 for a stem in floating point.
+        stages: The elastic part.
+        final_expand_width: Channels before pooling.
+        feature_mix_width: Channels that the classifier sees.
+        classifier_bits: 8, or 32 for a classifier in floating point.
+        table_widths: Widths of a published cost table of this space, if there is one.
+    """
+
+    name: str
+    input_channels: int
+    n_classes: int
+    resolutions: tuple[int, ...]
+    bit_choices: tuple[int, ...]
+    stem_width: int
+    stem_stride: int = 2
+    stem_bits: int = 8
+    stages: tuple[Stage, ...]
+    final_expand_width: int
+    feature_mix_width: int
+    classifier_bits: int = 8
+    table_widths: TableWidths | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values; a ValueError names the first wrong one."""
+        if not self.name:
+            raise ValueError("a search space needs a name")
+        _check_choices("resolutions", self.resolutions)
+        if self.bit_choices:
+            _check_choices("bit_choices", self.bit_choices)
+            if not set(self.bit_choices) <= set(BIT_WIDTHS):
+                raise ValueError(
+                    f"bit_choices must be among {BIT_WIDTHS}, got {self.bit_choices}; "
+                    "leave them empty for a space in floating point"
+                )
+        for name in ("stem_bits", "classifier_bits"):
+            if getattr(self, name) not in (8, FLOAT_BITS):
+                raise ValueError(f"{name} must be 8 or 32, got {getattr(self, name)}")
+        widths = ("input_channels", "n_classes", "stem_width", "final_expand_width")
+        for name in (*widths, "feature_mix_width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.stem_stride not in (1, 2):
+            raise ValueError(f"stem_stride must be 1 or 2, got {self.stem_stride}")
+        if not self.stages:
+            raise ValueError("a search space needs at least one stage")
+
+    @property
+    def layout(self) -> GenomeLayout:
+        """The order of the genes; the same object for equal spaces."""
+        return _layout(self)
+
+    def contains(self, subnet: Subnet) -> bool:
+        """Whether `subnet` is a member of this space."""
+        try:
+            self.layout.encode(subnet)
+        except ValueError:
+            return False
+        return True
+
+    def sample(self, rng: np.random.Generator) -> Subnet:
+        """A random subnet; every gene uniform over its choices."""
+        return self.layout.decode(self.layout.sample(rng, 1)[0])
+
+    def smallest(self) -> Subnet:
+        """The subnet with the first, smallest choice everywhere."""
+        return self.layout.decode(self.layout.lowest())
+
+    def largest(self) -> Subnet:
+        """The subnet with the last, largest choice everywhere."""
+        return self.layout.decode(self.layout.highest())
+
+    def size(self) -> int:
+        """Number of different subnets.
+
+        Counted on canonical genomes: a block beyond the depth contributes one way, whatever
+        its silent genes say, so no network is counted twice. Per stage this is the sum over
+        depths d of (kernels * expands * bits^6)^d; times resolutions, times bits^4 for the
+        first block and bits^4 for the two head layers.
+        """
+        n_bits = max(1, len(self.bit_choices))
+        total = len(self.resolutions) * n_bits**8
+        for stage in self.stages:
+            per_block = len(stage.kernel_sizes) * len(stage.expand_ratios) * n_bits**6
+            total *= sum(per_block**depth for depth in stage.depths)
+        return total
+
+    def log10_size(self) -> float:
+        """log10 of `size()`."""
+        return math.log10(self.size())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, the same keys as a space's TOML file; `from_dict` reads it back."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SearchSpace:
+        """The space that `to_dict` or a TOML file described.
+
+        Raises:
+            ValueError: A key is missing or unknown, or a value is out of range.
+        """
+        values = dict(data)
+        try:
+            values["stages"] = tuple(_from_mapping(Stage, stage) for stage in values["stages"])
+            if values.get("table_widths") is not None:
+                values["table_widths"] = _from_mapping(TableWidths, values["table_widths"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"a search space needs a list of stages, each a table: {error!r}"
+            ) from error
+        return _from_mapping(cls, values)
+
+
+@lru_cache(maxsize=64)
+def _layout(space: SearchSpace) -> GenomeLayout:
+    return GenomeLayout(space)
+
+
+def _from_mapping(cls: type[T], data: Mapping[str, Any]) -> T:
+    known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise ValueError(f"unknown keys {unknown} in {cls.__name__}; known are {sorted(known)}")
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ValueError(f"{cls.__name__}: {error}") from error
+
+
+def _check_choices(name: str, choices: tuple[int, ...]) -> None:
+    if not choices or list(choices) != sorted(set(choices)) or choices[0] < 1:
+        raise ValueError(f"{name} must be rising positive integers, got {choices}")
