@@ -83,6 +83,25 @@ def load_tensors(path: str | Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
         ValueError: No such file, a truncated or foreign one, one of another kind, or one of a
             newer format.
     """
+    with _open(path, kind) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, json.loads(file.metadata()["metadata"])
+
+
+def read_metadata(path: str | Path, kind: str) -> dict[str, Any]:
+    """The metadata of a file that `save_tensors` wrote, without its arrays.
+
+    Raises:
+        ValueError: As `load_tensors`.
+    """
+    with _open(path, kind) as file:
+        metadata: dict[str, Any] = json.loads(file.metadata()["metadata"])
+        return metadata
+
+
+@contextmanager
+def _open(path: str | Path, kind: str) -> Iterator[Any]:
+    """The open safetensors file after a check of its header."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"no {kind} at {path}: there is no such file")
@@ -98,8 +117,7 @@ def load_tensors(path: str | Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
                     f"{path} has format version {header['format_version']}, this version of "
                     f"qfa-search reads up to {FORMAT_VERSION}: install a newer one"
                 )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, json.loads(header["metadata"])
+            yield file
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a readable {kind} file: {error}") from error
 

@@ -1,1 +1,68 @@
-"""Quantized-for-all architecture search."""
+"""Quantized-for-all architecture search.
+
+Names are imported where they are first used: a search never imports torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qfa_search.api import search
+    from qfa_search.config import Limits, SearchConfig
+    from qfa_search.errors import (
+        CheckpointMismatchError,
+        DataError,
+        ExportError,
+        InfeasibleBudgetError,
+        QFAError,
+        TrainingError,
+    )
+    from qfa_search.evolution import SearchProgress
+    from qfa_search.pareto import ParetoFront, hypervolume, non_dominated_mask
+
+# Where each public name lives.
+_MODULES = {
+    "CheckpointMismatchError": "qfa_search.errors",
+    "DataError": "qfa_search.errors",
+    "ExportError": "qfa_search.errors",
+    "InfeasibleBudgetError": "qfa_search.errors",
+    "Limits": "qfa_search.config",
+    "ParetoFront": "qfa_search.pareto",
+    "QFAError": "qfa_search.errors",
+    "SearchConfig": "qfa_search.config",
+    "SearchProgress": "qfa_search.evolution",
+    "TrainingError": "qfa_search.errors",
+    "hypervolume": "qfa_search.pareto",
+    "non_dominated_mask": "qfa_search.pareto",
+    "search": "qfa_search.api",
+}
+
+__all__ = [
+    "CheckpointMismatchError",
+    "DataError",
+    "ExportError",
+    "InfeasibleBudgetError",
+    "Limits",
+    "ParetoFront",
+    "QFAError",
+    "SearchConfig",
+    "SearchProgress",
+    "TrainingError",
+    "hypervolume",
+    "non_dominated_mask",
+    "search",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -47,6 +47,7 @@ class LayerSpec:
         has_bias: Whether the layer has a bias of its own.
         activation: What follows last.
         adds_residual: Whether the input of the block is added to the output.
+        has_signed_input: Whether the integer grid of the input quantizer has negative codes.
     """
 
     name: str
@@ -63,6 +64,17 @@ class LayerSpec:
     has_bias: bool = False
     activation: LayerActivation = "none"
     adds_residual: bool = False
+    has_signed_input: bool = False
+
+    @property
+    def block(self) -> str:
+        """Name of the block that the layer is part of; its own name where there is none."""
+        return self.name.rpartition(".")[0] or self.name
+
+    @property
+    def stage(self) -> int | None:
+        """Index of the stage that the layer is part of, None outside the stages."""
+        return int(self.name.split(".")[1]) if self.name.startswith("stages.") else None
 
     @property
     def macs(self) -> int:
@@ -108,6 +120,7 @@ def _walk(space: SearchSpace, subnet: Subnet) -> Iterator[LayerSpec]:
         out_size=size,
         bits=LayerBits(space.stem_bits, space.stem_bits),
         activation="hswish",
+        has_signed_input=True,
     )
     depthwise_bits, project_bits = subnet.first_block
     yield _depthwise("first_block", width, 3, 1, size, depthwise_bits, "relu")
@@ -188,6 +201,7 @@ def _pointwise(
         out_size=size,
         bits=bits,
         activation=activation,
+        has_signed_input=True,
     )
 
 
@@ -212,6 +226,7 @@ def _depthwise(
         out_size=_shrink(size, stride),
         bits=bits,
         activation=activation,
+        has_signed_input=block == "first_block",
     )
 
 

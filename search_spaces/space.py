@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Activation = Literal["relu", "hswish"]
 ACTIVATIONS: tuple[Activation, ...] = ("relu", "hswish")
-BIT_WIDTHS = (2, 3, 4, 8)
+BIT_WIDTHS = (2, 3, 4, 8, FLOAT_BITS)
 T = TypeVar("T")
 
 
@@ -140,6 +140,10 @@ class SearchSpace:
     def layout(self) -> GenomeLayout:
         """The order of the genes; the same object for equal spaces."""
         return _layout(self)
+
+    def in_floating_point(self) -> SearchSpace:
+        """The same architectures without any quantizer."""
+        return replace(self, bit_choices=(), stem_bits=FLOAT_BITS, classifier_bits=FLOAT_BITS)
 
     def contains(self, subnet: Subnet) -> bool:
         """Whether `subnet` is a member of this space."""

@@ -1,0 +1,113 @@
+"""Bytes of one subnet: parameters, packed weights and live activations."""
+
+from __future__ import annotations
+
+from predictors.bitops import Count, member_specs
+from search_spaces import LayerSpec, SearchSpace, Subnet
+from search_spaces.subnet import FLOAT_BITS
+
+FLOAT_BYTES = 4
+ACTIVATION_QUANTIZER_FLOATS = 2  # step and zero point, the learned offset added to the latter
+
+
+def packed_bytes(n_values: Count, bits: Count | int) -> Count:
+    """Bytes of `n_values` values of `bits` bits each, packed, rounded up to whole bytes."""
+    return -(-n_values * bits // 8)
+
+
+def layer_overhead_bytes(layer: LayerSpec) -> int:
+    """Bytes that one layer stores beside its packed weights, float32 values after folding.
+
+    A quantized layer keeps one multiplier and one bias per channel where a norm was folded,
+    else one weight scale and the bias that it has; and two values for the quantizer of its
+    input. A layer in floating point keeps a bias per channel where it has a norm or a bias.
+    """
+    if layer.bits.w_bits == FLOAT_BITS:
+        n_floats = layer.out_channels * (layer.has_norm or layer.has_bias)
+    elif layer.has_norm:
+        n_floats = 2 * layer.out_channels + ACTIVATION_QUANTIZER_FLOATS
+    else:
+        n_floats = 1 + layer.out_channels * layer.has_bias + ACTIVATION_QUANTIZER_FLOATS
+    return FLOAT_BYTES * n_floats
+
+
+def layer_size_bytes(layer: LayerSpec) -> int:
+    """Bytes of one layer as deployed."""
+    return packed_bytes(layer.n_weights, layer.bits.w_bits) + layer_overhead_bytes(layer)
+
+
+def in_elements(layer: LayerSpec) -> int:
+    """Values of the input map of one layer."""
+    return layer.in_channels * layer.in_size**2
+
+
+def out_elements(layer: LayerSpec) -> int:
+    """Values of the output map of one layer."""
+    return layer.out_channels * layer.out_size**2
+
+
+def params(space: SearchSpace, subnet: Subnet) -> int:
+    """Parameters of `subnet`: weights, biases, norm scales and shifts.
+
+    Kernel transforms and quantizer parameters are not counted.
+
+    Raises:
+        ValueError: `subnet` is not a member of `space`.
+    """
+    return sum(layer.n_params for layer in member_specs(space, subnet))
+
+
+def size_bytes(space: SearchSpace, subnet: Subnet) -> int:
+    """Bytes of `subnet` as deployed: packed weights, and float32 scales and biases.
+
+    Norms are folded, see `layer_overhead_bytes`. Every layer is packed on its own and rounded
+    up to whole bytes.
+
+    Raises:
+        ValueError: `subnet` is not a member of `space`.
+    """
+    return sum(layer_size_bytes(layer) for layer in member_specs(space, subnet))
+
+
+def activation_bytes(space: SearchSpace, subnet: Subnet) -> int:
+    """Peak of the bytes of live activations while `subnet` runs on one image.
+
+    Live are the input and the output of the running layer, and the input of the block while a
+    block with a residual runs. A tensor has the bit width of the quantizer that reads it; one
+    that is (also) read unquantized, by a residual addition, by squeeze-and-excite or by the
+    mean pooling, is float32, as an exactly equal network has to hold it. Activation functions,
+    additions and gates work in place. The image has the width that the stem reads; the vectors
+    inside squeeze-and-excite, one value per channel, are left out.
+
+    Raises:
+        ValueError: `subnet` is not a member of `space`.
+    """
+    layers = member_specs(space, subnet)
+    residual = {_block_name(layer) for layer in layers if layer.adds_residual}
+    gated = {_block_name(layer) for layer in layers if layer.kind == "squeeze_excite"}
+    chain = [layer for layer in layers if layer.kind != "squeeze_excite"]
+    peak = kept = 0
+    for before, layer, after in zip([None, *chain], chain, [*chain[1:], None], strict=False):
+        block = _block_name(layer)
+        is_first = before is None or _block_name(before) != block
+        adds = block in residual
+        in_bits = FLOAT_BITS if adds and is_first else layer.bits.a_bits
+        is_float = (
+            after is None
+            or (layer.kind == "depthwise" and block in gated)
+            or in_elements(after) < out_elements(layer)  # mean pooling in between
+            or (_block_name(after) != block and _block_name(after) in residual)
+        )
+        out_bits = FLOAT_BITS if after is None or is_float else after.bits.a_bits
+        live = packed_bytes(in_elements(layer), in_bits)
+        if is_first:
+            kept = live if adds else 0
+        else:
+            live += kept
+        peak = max(peak, live + packed_bytes(out_elements(layer), out_bits))
+    return peak
+
+
+def _block_name(layer: LayerSpec) -> str:
+    """Path of the block that `layer` is in; empty outside of blocks."""
+    return layer.name.replace(".se.", ".").rpartition(".")[0]

@@ -1,0 +1,87 @@
+"""Which files a supernet's name stands for: weights, predictor and samples side by side."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+from predictors.files import read_metadata
+from search_spaces import SearchSpace
+
+DEFAULT_SUPERNET = "fashion-mnist"
+BUNDLED_SUPERNETS = (DEFAULT_SUPERNET,)
+DIGEST_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupernetFiles:
+    """A supernet and what belongs to it; the files other than `weights` need not exist.
+
+    Attributes:
+        name: What the user called it.
+        weights: The supernet itself.
+        predictor: Its accuracy predictor.
+        samples: The measured subnets that the predictor was fitted on.
+    """
+
+    name: str
+    weights: Path
+    predictor: Path
+    samples: Path
+
+    def space(self) -> SearchSpace:
+        """Space of the supernet, read from the file's metadata without its weights."""
+        return SearchSpace.from_dict(read_metadata(self.weights, "supernet")["space"])
+
+    def digest(self) -> str:
+        """SHA-256 of the supernet file, the first 16 hexadecimal digits."""
+        status = self.weights.stat()
+        return _digest(self.weights, status.st_mtime_ns, status.st_size)
+
+
+def resolve_supernet(name: str | Path | None = None) -> SupernetFiles:
+    """The files of a supernet.
+
+    Args:
+        name: A bundled supernet by name (the default one for None), a `.safetensors` file
+            NAME.safetensors with NAME.predictor.safetensors and NAME.samples.sqlite beside it,
+            or a folder with supernet.safetensors, predictor.safetensors and samples.sqlite.
+
+    Raises:
+        ValueError: No such supernet.
+    """
+    if name is None or str(name) in BUNDLED_SUPERNETS:
+        stem = DEFAULT_SUPERNET if name is None else str(name)
+        return _beside(Path(str(files("qfa_search"))) / "pretrained" / f"{stem}.safetensors", stem)
+    path = Path(name)
+    if path.is_dir():
+        path = path / "supernet.safetensors"
+    if not path.is_file():
+        raise ValueError(
+            f"no supernet {str(name)!r}: give one of {', '.join(BUNDLED_SUPERNETS)}, "
+            "a .safetensors file, or a folder with a supernet.safetensors"
+        )
+    return _beside(path, str(name))
+
+
+def _beside(weights: Path, name: str) -> SupernetFiles:
+    if weights.name == "supernet.safetensors":
+        predictor, samples = "predictor.safetensors", "samples.sqlite"
+    else:
+        predictor = f"{weights.stem}.predictor.safetensors"
+        samples = f"{weights.stem}.samples.sqlite"
+    return SupernetFiles(
+        name=name,
+        weights=weights,
+        predictor=weights.with_name(predictor),
+        samples=weights.with_name(samples),
+    )
+
+
+@lru_cache
+def _digest(path: Path, _mtime_ns: int, _size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]

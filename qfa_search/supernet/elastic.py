@@ -1,0 +1,131 @@
+"""The elastic layers: take the slice that a LayerSpec asks for, then run the plain operation.
+
+An elastic layer always normalizes and quantizes with the statistics of the batch at hand. Its
+running statistics are only carried: an imported supernet brings them, `extract` takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qfa_search.quantizers.functional import batch_range, batchquant, lsq, lsq_initial_scale
+from search_spaces import LayerSpec
+
+NORM_EPS = 1e-5
+
+
+def activate(x: Tensor, activation: str) -> Tensor:
+    """`x` after "none", "relu", "hswish" or "hsigmoid"."""
+    if activation == "relu":
+        return F.relu(x)
+    if activation == "hswish":
+        return F.hardswish(x)
+    if activation == "hsigmoid":
+        return F.hardsigmoid(x)
+    return x
+
+
+class ElasticLayer(nn.Module):
+    """A convolution or linear layer whose first channels serve every width.
+
+    Quantizer parameters stand in tables, a row for each kernel size and a column for each bit
+    width: nothing is shared between bit widths.
+
+    Attributes:
+        weight: `(max_out, max_in / groups, k, k)`, for a linear layer `(out, in)`.
+        transforms: Matrices that make each smaller kernel from the centre of the next larger
+            one, the largest first.
+    """
+
+    def __init__(
+        self, largest: LayerSpec, kernel_sizes: Sequence[int], bit_widths: Sequence[int]
+    ) -> None:
+        """Make room for the widest slice, random weights and neutral quantizers."""
+        super().__init__()
+        self.kind = largest.kind
+        self.kernel_sizes = tuple(sorted(kernel_sizes))
+        self.bit_widths = tuple(bit_widths)
+        channels = largest.out_channels, largest.in_channels // largest.groups
+        kernel = (largest.kernel_size,) * 2 if largest.kind != "linear" else ()
+        self.weight = nn.Parameter(torch.empty(*channels, *kernel))
+        nn.init.kaiming_normal_(self.weight, mode="fan_out" if largest.groups == 1 else "fan_in")
+        self.bias = nn.Parameter(torch.zeros(channels[0])) if largest.has_bias else None
+        if largest.has_norm:
+            self.gamma = nn.Parameter(torch.ones(channels[0]))
+            self.beta = nn.Parameter(torch.zeros(channels[0]))
+            self.register_buffer("running_mean", torch.zeros(channels[0]))
+            self.register_buffer("running_var", torch.ones(channels[0]))
+        self.transforms = nn.ParameterList(
+            torch.eye(small**2) for small in reversed(self.kernel_sizes[:-1])
+        )
+        if self.bit_widths:
+            table = len(self.kernel_sizes), len(self.bit_widths)
+            self.weight_scale = nn.Parameter(torch.ones(table))
+            self.input_alpha = nn.Parameter(torch.zeros(table))
+            self.input_offset = nn.Parameter(torch.zeros(table))
+            self.register_buffer("running_min", torch.zeros(table))
+            self.register_buffer("running_max", torch.zeros(table))
+
+    @torch.no_grad()
+    def reset_weight_scales(self) -> None:
+        """Set every weight step from the weights as they are."""
+        if not self.bit_widths:
+            return
+        for i, kernel_size in enumerate(self.kernel_sizes):
+            weight = self.kernel(kernel_size)
+            for j, bits in enumerate(self.bit_widths):
+                self.weight_scale[i, j] = lsq_initial_scale(weight, bits=bits)
+
+    def kernel(self, kernel_size: int) -> Tensor:
+        """Weights of all channels at one kernel size, made by the kernel transforms."""
+        weight = self.weight
+        for matrix, size in zip(self.transforms, self.kernel_sizes[-2::-1], strict=True):
+            if weight.shape[-1] == kernel_size:
+                break
+            edge = (weight.shape[-1] - size) // 2
+            centre = weight[..., edge : edge + size, edge : edge + size]
+            weight = F.linear(centre.flatten(-2), matrix).view_as(centre)
+        return weight
+
+    def table_index(self, spec: LayerSpec, bits: int) -> tuple[int, int]:
+        """Row and column of the quantizer tables for `spec` at `bits` bits."""
+        return self.kernel_sizes.index(spec.kernel_size), self.bit_widths.index(bits)
+
+    def forward(self, x: Tensor, spec: LayerSpec) -> Tensor:
+        """The layer that `spec` describes, without the residual addition.
+
+        Args:
+            x: `(N, in_channels, H, W)`; a linear layer takes `(N, in_channels)`.
+            spec: Active widths, kernel size and bits; 32 bits skip the quantizer.
+        """
+        weight = self.kernel(spec.kernel_size)
+        n_elements = weight.numel()
+        weight = weight[: spec.out_channels, : spec.in_channels // spec.groups]
+        if spec.bits.a_bits <= 8:
+            at = self.table_index(spec, spec.bits.a_bits)
+            x = batchquant(
+                x,
+                self.input_alpha[at],
+                self.input_offset[at],
+                *batch_range(x),
+                bits=spec.bits.a_bits,
+                signed=spec.has_signed_input,
+            )
+        if spec.bits.w_bits <= 8:
+            at = self.table_index(spec, spec.bits.w_bits)
+            weight = lsq(
+                weight, self.weight_scale[at], bits=spec.bits.w_bits, n_elements=n_elements
+            )
+        bias = self.bias[: spec.out_channels] if self.bias is not None else None
+        if spec.kind == "linear":
+            return F.linear(x, weight, bias)
+        padding = spec.kernel_size // 2
+        x = F.conv2d(x, weight, bias, spec.stride, padding, groups=spec.groups)
+        if spec.has_norm:
+            gamma, beta = self.gamma[: spec.out_channels], self.beta[: spec.out_channels]
+            x = F.batch_norm(x, None, None, gamma, beta, training=True, eps=NORM_EPS)
+        return activate(x, spec.activation)

@@ -1,0 +1,119 @@
+"""The weight-sharing supernet: one set of weights, run as any subnet of its space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from qfa_search.supernet.elastic import ElasticLayer
+from search_spaces import LayerSpec, SearchSpace, Subnet, layer_specs
+
+
+class Supernet(nn.Module):
+    """A MobileNetV3-like network with elastic kernel, width, depth, resolution and bits.
+
+    `forward(x, subnet)` always uses batch statistics. Whatever is evaluated, measured or
+    exported is a static network made by `extract`.
+
+    Attributes:
+        space: The search space.
+        layers: An `ElasticLayer` for every layer of the largest subnet, keyed by its name
+            with "/" for ".".
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        """Random weights from torch's global generator, quantizers set from them."""
+        super().__init__()
+        self.space = space
+        self.layers = nn.ModuleDict(
+            {
+                key(spec): ElasticLayer(spec, *_elastic_choices(space, spec))
+                for spec in layer_specs(space, space.largest())
+            }
+        )
+        self.reset_weight_scales()
+
+    def reset_weight_scales(self) -> None:
+        """Set every weight quantizer's step from the weights as they are."""
+        for layer in self.layers.values():
+            assert isinstance(layer, ElasticLayer)
+            layer.reset_weight_scales()
+
+    def layer(self, spec: LayerSpec) -> ElasticLayer:
+        """The elastic layer that runs `spec`."""
+        layer = self.layers[key(spec)]
+        assert isinstance(layer, ElasticLayer)
+        return layer
+
+    def forward(self, x: Tensor, subnet: Subnet) -> Tensor:
+        """Logits of `subnet` for a batch of images, with batch statistics.
+
+        Args:
+            x: Images `(N, input_channels, R, R)` at the resolution of `subnet`.
+            subnet: Which network to run; bits of 32 leave a layer unquantized.
+
+        Returns:
+            Logits `(N, n_classes)`.
+        """
+        return run_layers(
+            x,
+            layer_specs(self.space, subnet),
+            lambda spec, value: self.layer(spec)(value, spec),
+        )
+
+
+def key(spec: LayerSpec) -> str:
+    """Name of the layer as a key of `nn.ModuleDict`, which allows no dots."""
+    return spec.name.replace(".", "/")
+
+
+def run_layers(
+    x: Tensor, specs: tuple[LayerSpec, ...], run: Callable[[LayerSpec, Tensor], Tensor]
+) -> Tensor:
+    """The data flow between layers: residuals, squeeze-excite gates and the pooling.
+
+    Elastic and static networks share it; `run(spec, x)` computes one layer.
+    """
+    block, block_input = "", x
+    features = x
+    for spec in specs:
+        if spec.kind == "squeeze_excite":
+            if spec.name.endswith("reduce"):
+                features, x = x, x.mean((2, 3), keepdim=True)
+            x = run(spec, x)
+            if spec.name.endswith("expand"):
+                x = features * x
+            continue
+        if spec.block != block:
+            block, block_input = spec.block, x
+        if spec.name == "feature_mix":
+            x = x.mean(3, keepdim=True).mean(2, keepdim=True)
+        if spec.kind == "linear":
+            x = x.flatten(1)
+        x = run(spec, x)
+        if spec.name == "stem":
+            # A map of one channel has no layout of its own, so this has to follow the stem.
+            x = x.contiguous(memory_format=torch.channels_last)
+        if spec.adds_residual:
+            x = x + block_input
+    return x
+
+
+def _elastic_choices(
+    space: SearchSpace, spec: LayerSpec
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Kernel sizes and bit widths that the layer has quantizers for."""
+    kernel_sizes: tuple[int, ...] = (spec.kernel_size,)
+    if spec.kind == "depthwise" and spec.stage is not None:
+        kernel_sizes = space.stages[spec.stage].kernel_sizes
+    if spec.kind == "squeeze_excite":
+        return kernel_sizes, ()
+    if spec.name == "stem":
+        bit_widths: tuple[int, ...] = (space.stem_bits,)
+    elif spec.name == "classifier":
+        bit_widths = (space.classifier_bits,)
+    else:
+        bit_widths = space.bit_choices
+    return kernel_sizes, tuple(bits for bits in bit_widths if bits <= 8)

@@ -1,0 +1,77 @@
+"""Running statistics of a static network, recomputed from batches.
+
+Shared weights see other activations in every subnet, so the statistics of norms and activation
+quantizers belong to the subnet and are measured after extraction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from qfa_search.quantizers.batchquant import BatchQuant
+from qfa_search.quantizers.functional import batch_range
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, loader: Batches, n_batches: int = 30) -> None:
+    """Write the statistics of `n_batches` batches into norms and activation quantizers.
+
+    Every batch runs on its own statistics, as in training; the running ones become the average
+    over batches weighted by images: mean and biased variance of norms, extremes of quantizers.
+
+    Args:
+        network: A static network; changed in place and left in evaluation mode.
+        loader: Batches of (images, labels) of the training split; labels are not used.
+        n_batches: How many to use, at most.
+
+    Raises:
+        ValueError: `loader` is empty or `n_batches` is below 1.
+    """
+    sums: dict[nn.Module, list[Tensor]] = {}
+    n_images = 0
+
+    def collect(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]
+        if isinstance(module, BatchQuant):
+            statistics = batch_range(x)
+        else:
+            variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+            statistics = mean, variance
+        weighted = [value * len(x) for value in statistics]
+        total = sums.get(module)
+        sums[module] = (
+            weighted if total is None else [a + b for a, b in zip(total, weighted, strict=True)]
+        )
+
+    hooks = [
+        module.register_forward_pre_hook(collect)
+        for module in network.modules()
+        if isinstance(module, BatchQuant | nn.BatchNorm2d)
+    ]
+    network.train()
+    device = next(network.parameters()).device
+    try:
+        for images, _ in islice(loader, n_batches):
+            network(images.to(device))
+            n_images += len(images)
+    finally:
+        network.eval()
+        for hook in hooks:
+            hook.remove()
+    if n_images == 0:
+        raise ValueError("recalibration needs at least one batch of training images, got none")
+    for module, (first, second) in sums.items():
+        if isinstance(module, BatchQuant):
+            module.running_min.copy_(first / n_images)
+            module.running_max.copy_(second / n_images)
+        elif isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.copy_(first / n_images)
+            module.running_var.copy_(second / n_images)
