@@ -93,7 +93,9 @@ def shape_sizes(space: SearchSpace) -> tuple[int, int, int]:
 
 def block_names(space: SearchSpace) -> list[str]:
     """Path of every searchable block, in the order of the genes."""
-    return [f"stages.{s}.{j}" for s, stage in enumerate(space.stages) for j in range(stage.n_blocks)]
+    return [
+        f"stages.{s}.{j}" for s, stage in enumerate(space.stages) for j in range(stage.n_blocks)
+    ]
 
 
 def homogeneous_walks(space: SearchSpace) -> Iterator[dict[str, LayerSpec]]:

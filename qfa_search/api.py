@@ -116,9 +116,14 @@ def search(
     )
     target = resolve_target(supernet=supernet, space=space, predictor=predictor)
     costs, columns = _cost_function(target.space, config, latency_table)
-    given = None if initial is None else target.space.layout.check(initial)
+    given = target.known_front(config.objectives) if initial is None else _checked(target, initial)
     archive = _run(target, config, costs, given, callback)
     return _front(target, config, costs, archive, columns)
+
+
+def _checked(target: SearchTarget, initial: ArrayLike) -> Genomes | None:
+    X = target.space.layout.check(initial)
+    return X if len(X) else None
 
 
 def _run(
@@ -140,7 +145,8 @@ def _run(
     def violation(X: Genomes) -> Floats:
         if not columns:
             return np.zeros(len(X))
-        return np.maximum(constraint_values(costs(X, columns), budget), 0).sum(axis=1)
+        total: Floats = np.maximum(constraint_values(costs(X, columns), budget), 0).sum(axis=1)
+        return total
 
     cheapest = cheapest_genome(layout, violation)
     if violation(cheapest[None])[0] > 0:
@@ -186,15 +192,16 @@ def _front(
     if hasattr(target.predictor, "predict_with_spread"):
         spread = np.asarray(target.predictor.predict_with_spread(X)[1], dtype=np.float64)
     values = {**table, "top1": top1}
-    kept = (constraint_values(values, config) <= 0).all(axis=1)
-    kept[kept] = non_dominated_mask(objective_values(values, config.objectives)[kept])
+    feasible = np.flatnonzero((constraint_values(values, config) <= 0).all(axis=1))
+    F = objective_values(values, config.objectives)[feasible]
+    kept = feasible[non_dominated_mask(F)]
     return ParetoFront(
         space=target.space,
         X=X[kept],
         costs={name: column[kept] for name, column in table.items()},
         top1_predicted=top1[kept],
         top1_spread=spread[kept],
-        top1_measured=np.full(int(kept.sum()), np.nan),
+        top1_measured=np.full(len(kept), np.nan),
         objectives=config.objectives,
         limits=config.limits,
         seed=config.seed,
@@ -239,8 +246,7 @@ def _too_expensive(
         if row[name][0] > limit
     ]
     return (
-        f"no subnet of {space.name} fits {', '.join(over)}; "
-        "raise the limit or choose another space"
+        f"no subnet of {space.name} fits {', '.join(over)}; raise the limit or choose another space"
     )
 
 

@@ -278,4 +278,5 @@ def _decode(path: Path, channels: int, resolution: int) -> Tensor:
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read image {path}: {error}; repair or remove it") from error
     image = T.center_crop(T.resize(image, [resolution]), [resolution])
-    return T.pil_to_tensor(image)
+    pixels: Tensor = T.pil_to_tensor(image)
+    return pixels

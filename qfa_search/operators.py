@@ -32,7 +32,12 @@ class UniformExchange(Crossover):
         self.exchange_prob = exchange_prob
 
     def _do(
-        self, problem: Problem, X: Genomes, *_: object, random_state: np.random.Generator, **__: object
+        self,
+        problem: Problem,
+        X: Genomes,
+        *_: object,
+        random_state: np.random.Generator,
+        **__: object,
     ) -> Genomes:
         exchanged = random_state.random(X.shape[1:], dtype=np.float32) < self.exchange_prob
         return np.where(exchanged, X[::-1], X)
@@ -52,14 +57,17 @@ class GeneMutation(Mutation):
         self.gene_prob = gene_prob
 
     def _do(
-        self, problem: Problem, X: Genomes, *_: object, random_state: np.random.Generator, **__: object
+        self,
+        problem: Problem,
+        X: Genomes,
+        *_: object,
+        random_state: np.random.Generator,
+        **__: object,
     ) -> Genomes:
         return mutate(self.layout, X, self.gene_prob, random_state)
 
 
-def mutate(
-    layout: GenomeLayout, X: Genomes, gene_prob: float, rng: np.random.Generator
-) -> Genomes:
+def mutate(layout: GenomeLayout, X: Genomes, gene_prob: float, rng: np.random.Generator) -> Genomes:
     """Canonical copies of `X` with each gene moved to another choice with `gene_prob`.
 
     Args:

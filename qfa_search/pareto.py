@@ -78,8 +78,8 @@ class FrontMember:
         costs: Every cost column.
     """
 
-    space: SearchSpace
-    genome: tuple[int, ...]
+    space: SearchSpace = field(repr=False)
+    genome: tuple[int, ...] = field(repr=False)
     top1: float
     top1_predicted: float
     top1_spread: float
@@ -134,7 +134,7 @@ class ParetoFront(Sequence[FrontMember]):
         for name, column in columns.items():
             if np.shape(column) != (n,):
                 raise ValueError(f"expected {name} of shape ({n},), got {np.shape(column)}")
-        F = self.F
+        F = self.objective_values
         first_cost = next(i for i, name in enumerate(self.objectives) if name != "top1")
         others = [F[:, i] for i in range(F.shape[1]) if i != first_cost]
         self._pick(np.lexsort((*self.X.T[::-1], *others[::-1], F[:, first_cost])))
@@ -145,7 +145,7 @@ class ParetoFront(Sequence[FrontMember]):
         return np.where(np.isnan(self.top1_measured), self.top1_predicted, self.top1_measured)
 
     @property
-    def F(self) -> Floats:
+    def objective_values(self) -> Floats:
         """Objectives, all minimized, `(n, n_obj)`; top1 with its sign changed."""
         columns = [-self.top1 if o == "top1" else self.costs[o] for o in self.objectives]
         return np.column_stack(columns).astype(np.float64)
@@ -230,7 +230,7 @@ class ParetoFront(Sequence[FrontMember]):
                 f"no measured subnet reaches min_top1={floor:g} ({best}): "
                 "lower min_top1 or measure more members"
             )
-        return self.subset(kept[non_dominated_mask(self.F[kept])])
+        return self.subset(kept[non_dominated_mask(self.objective_values[kept])])
 
     def hypervolume(self, ref_point: Sequence[float] | None = None) -> float:
         """Volume that the front dominates; larger is better.
@@ -244,7 +244,7 @@ class ParetoFront(Sequence[FrontMember]):
         if ref_point is None:
             ref_point = self.default_ref_point()
         signs = np.where([name == "top1" for name in self.objectives], -1.0, 1.0)
-        return hypervolume(self.F, signs * np.asarray(ref_point, dtype=np.float64))
+        return hypervolume(self.objective_values, signs * np.asarray(ref_point, dtype=np.float64))
 
     def default_ref_point(self) -> tuple[float, ...]:
         """The corner that `hypervolume` takes when none is given."""
@@ -265,7 +265,7 @@ class ParetoFront(Sequence[FrontMember]):
         The member farthest from the line (or plane) through the ends of the front, with every
         objective scaled to 0..1 between them.
         """
-        F = self.F
+        F = self.objective_values
         span = np.ptp(F, axis=0)
         scaled = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
         return int(scaled.sum(axis=1).argmin())

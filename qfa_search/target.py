@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import search_spaces
 from qfa_search.bundled import SupernetFiles, resolve_supernet
 from qfa_search.errors import CheckpointMismatchError, QFAError
-from qfa_search.problem import Predictor
+from qfa_search.pareto import non_dominated_mask
+from qfa_search.problem import Predictor, objective_values
 from search_spaces import SearchSpace
+from search_spaces.genome import Genomes
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +34,26 @@ class SearchTarget:
     space: SearchSpace
     predictor: Predictor
     files: SupernetFiles | None
+
+    def known_front(self, objectives: tuple[str, ...]) -> Genomes | None:
+        """Measured subnets of the supernet that no other one dominates, `(n, n_genes)`.
+
+        None if the supernet has no samples, or none that know these objectives.
+        """
+        if self.files is None or not self.files.samples.is_file():
+            return None
+        from qfa_search.samples import read_samples
+
+        try:
+            samples = read_samples(self.files.samples, supernet=self.files.digest())
+        except ValueError as error:
+            logger.info("no start from samples: %s", error)
+            return None
+        known = tuple(name for name in objectives if name in samples.frame)
+        if samples.space != self.space or not known:
+            return None
+        values = {name: samples.frame[name].to_numpy(dtype=np.float64) for name in known}
+        return samples.X[non_dominated_mask(objective_values(values, known))]
 
     def predictor_scores(self) -> dict[str, Any]:
         """What the predictor says about its own quality, as plain data; empty if nothing."""

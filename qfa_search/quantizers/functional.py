@@ -98,7 +98,9 @@ def batchquant(
     return y
 
 
-def lsq(weight: Tensor, scale: Tensor, *, bits: int, n_elements: int, signed: bool = True) -> Tensor:
+def lsq(
+    weight: Tensor, scale: Tensor, *, bits: int, n_elements: int, signed: bool = True
+) -> Tensor:
     """Fake-quantize weights with a learned step size (LSQ).
 
     Args:
@@ -163,7 +165,8 @@ def _where_inside(grad: Tensor, u: Tensor, qmin: int, qmax: int) -> Tensor:
     """
     info = torch.finfo(u.dtype)
     lowest = qmin * (1 + info.eps) if qmin else -info.tiny
-    return torch.ops.aten.hardtanh_backward(grad, u, lowest, qmax * (1 + info.eps))
+    result: Tensor = torch.ops.aten.hardtanh_backward(grad, u, lowest, qmax * (1 + info.eps))
+    return result
 
 
 class _LSQ(torch.autograd.Function):

@@ -41,6 +41,11 @@ class ElasticLayer(nn.Module):
             one, the largest first.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+    running_min: Tensor
+    running_max: Tensor
+
     def __init__(
         self, largest: LayerSpec, kernel_sizes: Sequence[int], bit_widths: Sequence[int]
     ) -> None:
@@ -82,7 +87,7 @@ class ElasticLayer(nn.Module):
 
     def kernel(self, kernel_size: int) -> Tensor:
         """Weights of all channels at one kernel size, made by the kernel transforms."""
-        weight = self.weight
+        weight: Tensor = self.weight
         for matrix, size in zip(self.transforms, self.kernel_sizes[-2::-1], strict=True):
             if weight.shape[-1] == kernel_size:
                 break

@@ -6,7 +6,6 @@ interrupted goes on as if it had not been.
 
 from __future__ import annotations
 
-import ctypes
 import math
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qfa_search.allocator import reuse_freed_memory
 from qfa_search.data import Images, resize
 from qfa_search.errors import TrainingError
 from qfa_search.supernet.extract import StaticNetwork, extract
@@ -32,8 +32,6 @@ from search_spaces import SearchSpace, Subnet
 
 CHECKPOINT_SECONDS = 60.0
 ADAM_BETAS = (0.9, 0.99)
-# Keeps large blocks inside the process; glibc gives them back and takes them anew otherwise.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGEST_HEAP_BLOCK = -1, -3, 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def train_supernet(
         TrainingError: The loss is not a number any more.
         CheckpointMismatchError: `out` holds checkpoints of another recipe.
     """
-    _keep_memory()
+    reuse_freed_memory()
     steps_per_epoch = len(images) / (config.batch_size * world.size)
     torch.manual_seed(config.seed)
     float_space = space.in_floating_point()
@@ -285,11 +283,3 @@ def _set_rate(
         share = 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, phase.n_steps - warmup)))
     for group in optimizer.param_groups:
         group["lr"] = phase.learning_rate * share * group["rate_factor"]
-
-
-def _keep_memory() -> None:
-    """Tell glibc to reuse freed blocks; elsewhere do nothing."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, LARGEST_HEAP_BLOCK)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,0 +1,284 @@
+"""Accuracy of subnets, predicted from a few hundred measured ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from predictors import gaussian_process, mlp
+from predictors.descriptors import Descriptors, descriptor_groups, descriptors_of
+from predictors.features import features
+from predictors.files import Tensors, load_tensors, save_tensors
+from predictors.gaussian_process import GaussianProcess
+from predictors.held_out import HeldOutReport, ridge_predictions, score, split_folds
+from predictors.mlp import MlpEnsemble
+from search_spaces import SearchSpace
+from search_spaces.genome import Genomes
+
+MIN_SAMPLES = 10
+N_FOLDS = 5
+MEMBERS_PER_FOLD = 2
+CHUNK = 4096  # genomes that are predicted at a time
+KIND = "predictor"
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class AccuracyPredictor:
+    """Predicts top-1 as a mean of a Gaussian process and an ensemble of perceptrons.
+
+    Both read the same `descriptors` of the canonical genome. The share of the Gaussian process
+    is the one that fits out-of-fold predictions best: with few samples of little noise it is
+    the better model, and gets most of the weight; the perceptrons add a little, carry on
+    where samples are too many for the process, and say by their disagreement how far to trust
+    the result. Each perceptron leaves out one of five folds; the process sees all samples, or
+    `gaussian_process.MAX_POINTS` of them.
+
+    Made by `fit` or `load`; prediction needs NumPy only.
+
+    Attributes:
+        space: Space of the genomes.
+        report: Scores on held-out subnets.
+        n_samples: Samples that the predictor was fitted to.
+        descriptors: What the models read.
+        process: The Gaussian process.
+        ensemble: The perceptrons.
+        share: Weight of the Gaussian process in the mean, from 0 to 1.
+        spread_factor: Spread over disagreement of the models.
+        to_top1: Polynomial from the models' output to top-1, highest power first. It is the
+            identity unless the models predict the logarithm of the cross-entropy.
+    """
+
+    space: SearchSpace
+    report: HeldOutReport
+    n_samples: int
+    descriptors: Descriptors
+    process: GaussianProcess
+    ensemble: MlpEnsemble
+    share: float
+    spread_factor: float
+    to_top1: tuple[float, ...]
+
+    @classmethod
+    def fit(
+        cls,
+        space: SearchSpace,
+        X: ArrayLike,
+        top1: ArrayLike,
+        *,
+        cross_entropy: ArrayLike | None = None,
+        seed: int = 0,
+    ) -> AccuracyPredictor:
+        """Fit a predictor to measured subnets.
+
+        With `cross_entropy` the models are fitted to its logarithm, which the sampling of the
+        validation images disturbs much less than top-1, and a rising parabola (or a line)
+        through the samples turns it into top-1.
+
+        Args:
+            space: Space of the genomes.
+            X: Genomes `(n, n_genes)`, at least 10; canonicalized here.
+            top1: Measured top-1 in percent, `(n,)`.
+            cross_entropy: Measured cross-entropy of the same subnets, above 0, `(n,)`.
+            seed: Repeats the result on the same machine.
+
+        Raises:
+            ValueError: Genomes of another space, too few or unequal numbers of samples, or
+                values that are not finite or out of range.
+        """
+        X, y = _check_samples(space, X, top1)
+        target, to_top1, entropy = y, (1.0, 0.0), None
+        if cross_entropy is not None:
+            entropy = _check_cross_entropy(cross_entropy, len(y))
+            target = np.log(entropy)
+            to_top1 = _calibrate(target, y)
+        rng = np.random.default_rng(seed)
+        folds = split_folds(X, N_FOLDS, rng)
+        descriptors = descriptors_of(space)
+        A = descriptors(X)
+        members = np.arange(N_FOLDS).repeat(MEMBERS_PER_FOLD)
+        ensemble = mlp.fit(A, target, folds != members[:, None], seed=seed)
+        groups = list(descriptor_groups(space).values())
+
+        # Every sample is predicted by the models that have not seen it.
+        held_out_process = np.empty(len(y))
+        for fold in range(N_FOLDS):
+            test = folds == fold
+            part = gaussian_process.fit(A[~test], target[~test], groups, rng=rng)
+            held_out_process[test] = part.predict(A[test])
+        outputs = ensemble.predict(A).reshape(N_FOLDS, MEMBERS_PER_FOLD, len(y))
+        held_out_members = outputs[folds, :, np.arange(len(y))].T
+        share = _best_share(target, held_out_process, held_out_members.mean(axis=0))
+        predicted, disagreement = _combine(held_out_process, held_out_members, share, to_top1)
+        baseline = ridge_predictions(features(space, X), y, folds)
+        typical = float(np.sqrt(np.mean(disagreement**2)))
+        report = score(predicted, y, baseline, folds, entropy)
+        return cls(
+            space=space,
+            report=report,
+            n_samples=len(y),
+            descriptors=descriptors,
+            process=gaussian_process.fit(A, target, groups, rng=rng),
+            ensemble=ensemble,
+            share=share,
+            spread_factor=report.rmse / typical if typical > 0 else 1.0,
+            to_top1=to_top1,
+        )
+
+    def predict(self, X: ArrayLike) -> Floats:
+        """Predicted top-1 in percent, `(n,)`.
+
+        Args:
+            X: Genomes `(n, n_genes)`, canonical or not.
+
+        Raises:
+            ValueError: `X` is no batch of genomes of the predictor's space.
+        """
+        return self.predict_with_spread(X)[0]
+
+    def predict_with_spread(self, X: ArrayLike) -> tuple[Floats, Floats]:
+        """Predicted top-1 and its spread, both in percent and `(n,)`.
+
+        The spread is the disagreement of the models, scaled so that its mean square over
+        held-out subnets equals that of their errors against measured top-1.
+        """
+        genomes = self.space.layout.canonicalize(self.space.layout.check(X))
+        parts = []
+        for start in range(0, max(1, len(genomes)), CHUNK):
+            A = self.descriptors(genomes[start : start + CHUNK])
+            process, members = self.process.predict(A), self.ensemble.predict(A)
+            parts.append(_combine(process, members, self.share, self.to_top1))
+        top1, disagreement = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return top1, disagreement * self.spread_factor
+
+    def save(self, path: str | Path) -> None:
+        """Write everything as one safetensors file, the space and the report as metadata."""
+        tensors: Tensors = {
+            "descriptors.centre": self.descriptors.centre,
+            "descriptors.scale": self.descriptors.scale,
+        }
+        for name in _PROCESS_ARRAYS:
+            tensors[f"process.{name}"] = getattr(self.process, name)
+        layers = zip(self.ensemble.weights, self.ensemble.biases, strict=True)
+        for i, (weight, bias) in enumerate(layers):
+            tensors[f"ensemble.{i}.weight"], tensors[f"ensemble.{i}.bias"] = weight, bias
+        metadata = {
+            "space": self.space.to_dict(),
+            "report": self.report.to_dict(),
+            "n_samples": self.n_samples,
+            "process_constant": self.process.constant,
+            "ensemble_constant": self.ensemble.constant,
+            "ensemble_scale": self.ensemble.scale,
+            "share": self.share,
+            "spread_factor": self.spread_factor,
+            "to_top1": self.to_top1,
+        }
+        save_tensors(path, KIND, tensors, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> AccuracyPredictor:
+        """The predictor that `save` wrote; it predicts the same numbers.
+
+        Raises:
+            ValueError: No such file, or not one of a predictor.
+        """
+        tensors, data = load_tensors(path, KIND)
+        try:
+            space = SearchSpace.from_dict(data["space"])
+            n_layers = sum(name.startswith("ensemble.") for name in tensors) // 2
+            return cls(
+                space=space,
+                report=HeldOutReport.from_dict(data["report"]),
+                n_samples=data["n_samples"],
+                descriptors=Descriptors(
+                    space, tensors["descriptors.centre"], tensors["descriptors.scale"]
+                ),
+                process=GaussianProcess(
+                    **{name: tensors[f"process.{name}"] for name in _PROCESS_ARRAYS},
+                    constant=data["process_constant"],
+                ),
+                ensemble=MlpEnsemble(
+                    tuple(tensors[f"ensemble.{i}.weight"] for i in range(n_layers)),
+                    tuple(tensors[f"ensemble.{i}.bias"] for i in range(n_layers)),
+                    data["ensemble_constant"],
+                    data["ensemble_scale"],
+                ),
+                share=data["share"],
+                spread_factor=data["spread_factor"],
+                to_top1=tuple(data["to_top1"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a complete predictor file: {error!r}") from error
+
+
+_PROCESS_ARRAYS = ("inverse_lengths", "points", "weights", "linear")
+
+
+def _check_samples(space: SearchSpace, X: ArrayLike, top1: ArrayLike) -> tuple[Genomes, Floats]:
+    genomes, y = space.layout.check(X), np.asarray(top1, dtype=np.float64)
+    if y.shape != (len(genomes),):
+        raise ValueError(f"expected top1 of shape ({len(genomes)},), got {y.shape}")
+    if len(y) < MIN_SAMPLES:
+        raise ValueError(
+            f"a predictor needs at least {MIN_SAMPLES} measured subnets, got {len(y)}: "
+            "sample more (a few hundred make a good one)"
+        )
+    bad = ~((y >= 0) & (y <= 100))
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(
+            f"top1 must be percentages from 0 to 100, got {y[row]} in row {row}: "
+            "leave out subnets whose measurement failed"
+        )
+    if np.ptp(y) == 0:
+        raise ValueError(f"all {len(y)} subnets have top1 {y[0]}: there is nothing to rank")
+    genomes = space.layout.canonicalize(genomes)
+    if len(np.unique(genomes, axis=0)) < MIN_SAMPLES:
+        raise ValueError(f"a predictor needs at least {MIN_SAMPLES} different subnets: sample more")
+    return genomes, y
+
+
+def _check_cross_entropy(cross_entropy: ArrayLike, n: int) -> Floats:
+    values = np.asarray(cross_entropy, dtype=np.float64)
+    if values.shape != (n,):
+        raise ValueError(f"expected cross_entropy of shape ({n},), got {values.shape}")
+    if not (np.isfinite(values) & (values > 0)).all() or np.ptp(values) == 0:
+        raise ValueError(
+            "cross_entropy must be finite, above 0 and not the same for all subnets: leave out "
+            "subnets whose measurement failed"
+        )
+    return values
+
+
+def _calibrate(target: Floats, top1: Floats) -> tuple[float, ...]:
+    """Polynomial from `target` to top-1; a line where a parabola would turn near the samples."""
+    low, high = target.min(), target.max()
+    margin = 0.5 * (high - low)
+    a, b, c = (float(v) for v in np.polyfit(target, top1, 2))
+    if a == 0 or low - margin <= -b / (2 * a) <= high + margin:
+        return tuple(float(v) for v in np.polyfit(target, top1, 1))
+    return a, b, c
+
+
+def _best_share(target: Floats, process: Floats, members: Floats) -> float:
+    """Weight of `process` that makes the mean with `members` fit best, from 0 to 1."""
+    gap = process - members
+    square = float(gap @ gap)
+    return float(np.clip((target - members) @ gap / square, 0, 1)) if square > 0 else 0.5
+
+
+def _combine(
+    process: Floats, members: Floats, share: float, to_top1: tuple[float, ...]
+) -> tuple[Floats, Floats]:
+    """Top-1 and disagreement of outputs `(n,)` and `(n_members, n)`, both `(n,)`."""
+    mean = members.mean(axis=0)
+    output = np.asarray(share * process + (1 - share) * mean, dtype=np.float64)
+    slope = np.polyval(np.polyder(np.array(to_top1)), output)
+    variance = members.var(axis=0, ddof=1) + (process - mean) ** 2
+    top1 = np.clip(np.polyval(to_top1, output), 0, 100)
+    return top1, np.abs(slope) * np.sqrt(variance)

@@ -1,0 +1,144 @@
+"""Gaussian process regression with a length scale per group of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+MAX_POINTS = 1500  # training points that are kept; the time to fit grows with their cube
+N_TUNING = 300  # points that the hyperparameters are chosen on
+MAX_ITERATIONS = 40
+MIN_NOISE = 1e-6
+PRIOR_SD = 2.0  # of the logarithm of every hyperparameter, around its starting value
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """A fitted Gaussian process; its mean is what `predict` returns.
+
+    Attributes:
+        inverse_lengths: One over the length scale of every column, `(d,)`.
+        points: Training points times `inverse_lengths`, `(m, d)`.
+        weights: Weight of the kernel at every training point, `(m,)`.
+        linear: Weights of the linear part, `(d,)`.
+        constant: What is added.
+    """
+
+    inverse_lengths: Floats
+    points: Floats
+    weights: Floats
+    linear: Floats
+    constant: float
+
+    def predict(self, A: Floats) -> Floats:
+        """Mean of the process at `A` `(n, d)`, `(n,)`."""
+        scaled = A * self.inverse_lengths
+        kernel = np.exp(-0.5 * _squared_distances(scaled, self.points))
+        return np.asarray(kernel @ self.weights + A @ self.linear + self.constant)
+
+
+def fit(
+    A: Floats, y: Floats, groups: Sequence[slice], *, rng: np.random.Generator
+) -> GaussianProcess:
+    """Gaussian process with an RBF and a linear kernel, lengths and weights by group.
+
+    The kernel is `a exp(-1/2 sum_g |x_g - x'_g|^2 / l_g^2) + sum_g b_g x_g . x'_g`, plus noise.
+    The hyperparameters maximize the marginal likelihood (with a wide prior around their starting
+    values) on at most `N_TUNING` points; the process itself is conditioned on at most
+    `MAX_POINTS`. Both are drawn from the samples by `rng`.
+
+    Args:
+        A: Inputs `(n, d)`.
+        y: Targets `(n,)`.
+        groups: Columns of each group; together they cover every column.
+        rng: Source of randomness.
+
+    References:
+        Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equations 2.23,
+        2.30 (prediction, marginal likelihood) and 5.9 (its gradient).
+    """
+    order = rng.permutation(len(y))[:MAX_POINTS]
+    points = np.asarray(A[order], dtype=np.float64)
+    constant, scale = float(y.mean()), float(y.std()) or 1.0
+    targets = (y[order] - constant) / scale
+    theta = _tune(points[:N_TUNING], targets[:N_TUNING], groups)
+    lengths, slopes, amplitude, noise = _unpack(theta, len(groups))
+    inverse_lengths, linear = np.empty(A.shape[1]), np.empty(A.shape[1])
+    for group, length, slope in zip(groups, lengths, slopes, strict=True):
+        inverse_lengths[group], linear[group] = 1 / length, slope
+    scaled = points * inverse_lengths
+    kernel = amplitude * np.exp(-0.5 * _squared_distances(scaled, scaled))
+    kernel += (points * linear) @ points.T + noise * np.eye(len(points))
+    weights = np.linalg.solve(kernel, targets) * scale
+    return GaussianProcess(
+        inverse_lengths=inverse_lengths.astype(np.float32),
+        points=scaled.astype(np.float32),
+        weights=(weights * amplitude).astype(np.float32),
+        linear=(linear * (weights @ points)).astype(np.float32),
+        constant=constant,
+    )
+
+
+def _tune(points: Floats, targets: Floats, groups: Sequence[slice]) -> Floats:
+    """Logarithms of lengths, slopes, amplitude and noise that suit the targets best."""
+    from scipy.optimize import minimize
+
+    n, n_groups = len(targets), len(groups)
+    distances = np.stack([_squared_distances(points[:, g], points[:, g]) for g in groups])
+    products = np.stack([points[:, g] @ points[:, g].T for g in groups])
+    # Start where every group counts alike: typical distances near 9 in sum, slopes in sum 1.
+    mean_square = np.maximum([p.trace() / n for p in products], 1e-3)
+    start = np.concatenate(
+        [0.5 * np.log(mean_square * n_groups / 2), -np.log(mean_square * n_groups), [0.0, -3.0]]
+    )
+
+    def loss(theta: Floats) -> tuple[float, Floats]:
+        lengths, slopes, amplitude, noise = _unpack(theta, n_groups)
+        parts = distances / lengths[:, None, None] ** 2
+        rbf = amplitude * np.exp(-0.5 * parts.sum(axis=0))
+        linear = products * slopes[:, None, None]
+        kernel = rbf + linear.sum(axis=0) + noise * np.eye(n)
+        factor = np.linalg.cholesky(kernel)
+        inverse = np.linalg.inv(kernel)
+        weights = inverse @ targets
+        value = 0.5 * targets @ weights + np.log(factor.diagonal()).sum()
+        # d loss / d kernel; every gradient is a sum over it times d kernel / d theta.
+        outer = 0.5 * (inverse - np.outer(weights, weights))
+        along = outer * rbf
+        gradient = np.concatenate(
+            [
+                np.einsum("ij,gij->g", along, parts),
+                np.einsum("ij,gij->g", outer, linear),
+                [along.sum(), outer.trace() * (noise - MIN_NOISE)],
+            ]
+        )
+        away = theta - start
+        return float(value + 0.5 * away @ away / PRIOR_SD**2), gradient + away / PRIOR_SD**2
+
+    bounds = [(at - 8, at + 8) for at in start]
+    result = minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": MAX_ITERATIONS},
+    )
+    return np.asarray(result.x)
+
+
+def _unpack(theta: Floats, n_groups: int) -> tuple[Floats, Floats, float, float]:
+    values = np.exp(theta)
+    lengths, slopes = values[:n_groups], values[n_groups : 2 * n_groups]
+    return lengths, slopes, float(values[-2]), float(values[-1]) + MIN_NOISE
+
+
+def _squared_distances(A: Floats, B: Floats) -> Floats:
+    squares = (A * A).sum(axis=1)[:, None] + (B * B).sum(axis=1)
+    return np.maximum(squares - 2 * (A @ B.T), 0)

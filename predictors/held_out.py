@@ -1,0 +1,116 @@
+"""How well an accuracy predictor ranks subnets that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOutReport:
+    """Scores of predictions for subnets that their model was not fitted to.
+
+    Every sample is predicted once, by models fitted to the other folds; equal genomes share a
+    fold. The predictor that is saved is fitted to all samples, its scores are at least these in
+    expectation.
+
+    Attributes:
+        n_folds: Parts that the samples were divided into.
+        n_train: Samples that each of the models was fitted to, at least.
+        n_test: Samples predicted, all folds together.
+        kendall_tau: Rank correlation of predicted and measured top-1, at most 1.
+        spearman: The other rank correlation.
+        rmse: Root mean square error of top-1 in points.
+        baseline_kendall_tau: Kendall tau of ridge regression on one-hot features, same folds.
+        baseline_rmse: Its root mean square error in points.
+        cross_entropy_kendall_tau: Rank correlation of predicted top-1 and the measured
+            cross-entropy with its sign turned, where it was given.
+        cross_entropy_spearman: The other rank correlation.
+    """
+
+    n_folds: int
+    n_train: int
+    n_test: int
+    kendall_tau: float
+    spearman: float
+    rmse: float
+    baseline_kendall_tau: float
+    baseline_rmse: float
+    cross_entropy_kendall_tau: float | None = None
+    cross_entropy_spearman: float | None = None
+
+    def to_dict(self) -> dict[str, int | float | None]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> HeldOutReport:
+        """The report that `to_dict` described."""
+        return cls(**data)
+
+
+def split_folds(X: NDArray[np.int64], n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Fold of every row, `(n,)`, of nearly equal sizes; equal rows share a fold."""
+    _, first, group = np.unique(X, axis=0, return_index=True, return_inverse=True)
+    fold_of_group = rng.permutation(len(first)) % n_folds
+    return np.asarray(fold_of_group[group.reshape(-1)])
+
+
+def ridge_predictions(features: Floats, top1: Floats, folds: NDArray[np.int64]) -> Floats:
+    """Out-of-fold predictions of ridge regression, its penalty chosen by leave-one-out."""
+    from sklearn.linear_model import RidgeCV
+
+    predicted = np.empty(len(top1))
+    for fold in np.unique(folds):
+        test = folds == fold
+        model = RidgeCV(alphas=np.logspace(-2, 3, 11))
+        predicted[test] = model.fit(features[~test], top1[~test]).predict(features[test])
+    return predicted
+
+
+def score(
+    predicted: Floats,
+    top1: Floats,
+    baseline: Floats,
+    folds: NDArray[np.int64],
+    cross_entropy: Floats | None = None,
+) -> HeldOutReport:
+    """The report on out-of-fold predictions, all arrays `(n,)`."""
+    tau, spearman = _rank_correlations(predicted, top1)
+    sizes = np.bincount(folds)
+    by_entropy: dict[str, float] = {}
+    if cross_entropy is not None:
+        by_entropy = dict(
+            zip(
+                ("cross_entropy_kendall_tau", "cross_entropy_spearman"),
+                _rank_correlations(predicted, -cross_entropy),
+                strict=True,
+            )
+        )
+    return HeldOutReport(
+        n_folds=len(sizes),
+        n_train=int(len(top1) - sizes.max()),
+        n_test=len(top1),
+        kendall_tau=tau,
+        spearman=spearman,
+        rmse=_rmse(predicted, top1),
+        baseline_kendall_tau=_rank_correlations(baseline, top1)[0],
+        baseline_rmse=_rmse(baseline, top1),
+        **by_entropy,
+    )
+
+
+def _rank_correlations(a: Floats, b: Floats) -> tuple[float, float]:
+    from scipy.stats import kendalltau, spearmanr
+
+    return float(kendalltau(a, b).statistic), float(spearmanr(a, b).statistic)
+
+
+def _rmse(a: Floats, b: Floats) -> float:
+    return float(np.sqrt(np.mean((a - b) ** 2)))

@@ -1,0 +1,61 @@
+"""The command `qfa-search`: every command registered, and errors told in one line.
+
+Exit codes: 0 done, 1 an error that the user can mend, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from qfa_search.commands import cost, search, spaces
+from qfa_search.errors import QFAError
+
+
+class _Commands(TyperGroup):
+    """Runs a command and turns what the user can mend into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("interrupted")
+            raise typer.Exit(130) from None
+        except OSError as error:
+            # A reader that went away (`| head`) is no error of ours: typer ends quietly.
+            if error.errno == errno.EPIPE:
+                raise
+            _say(f"error: {error}")
+            raise typer.Exit(1) from None
+        except (QFAError, ValueError) as error:
+            _say(f"error: {error}")
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    name="qfa-search",
+    cls=_Commands,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.callback(invoke_without_command=True)(search.search)
+app.command()(cost.cost)
+app.command()(spaces.spaces)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    try:
+        app()
+    except KeyboardInterrupt:  # during the imports before any command runs
+        _say("interrupted")
+        sys.exit(130)
+
+
+def _say(message: str) -> None:
+    print(" ".join(message.split()), file=sys.stderr)

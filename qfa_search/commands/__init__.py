@@ -1,0 +1,1 @@
+"""The commands of `qfa-search`, one module each; imports that take time are inside."""

@@ -1,0 +1,52 @@
+"""`qfa-search evaluate`."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Split(str, Enum):
+    """Splits that a subnet can be scored on."""
+
+    val = "val"
+    test = "test"
+
+
+def evaluate(
+    file: Annotated[Path, typer.Argument(metavar="FRONT.json|SUBNET.json")],
+    data: Annotated[str, typer.Option(metavar="NAME|DIR", help="What it was trained on.")],
+    supernet: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="test is for the final report only.")] = Split.val,
+    jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure a subnet, or every member of a front, on held-out images."""
+    from qfa_search.bundled import resolve_supernet
+    from qfa_search.measuring import MeasureConfig, measure_all
+    from qfa_search.subnet_files import read_subnets
+
+    files = resolve_supernet(supernet)
+    X, predicted = read_subnets(file, files)
+    config = MeasureConfig(supernet=files.weights, data=data, split=split.value)
+    found = measure_all(config, X, jobs=jobs)
+
+    from predictors import costs
+
+    frame = costs(files.space(), X).dropna(axis=1)
+    frame.insert(0, "cross_entropy", [e.cross_entropy for e in found])
+    frame.insert(0, "top1_predicted", predicted)
+    frame.insert(0, f"top1_{split.value}", [e.top1 for e in found])
+    frame = frame.dropna(axis=1)
+    if as_json:
+        typer.echo(json.dumps(frame.to_dict("records"), indent=1))
+        return
+    from qfa_search.commands.tables import print_frame
+
+    print_frame(frame, f"{file}: {found[0].n_images} {split.value} images")

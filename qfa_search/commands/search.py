@@ -1,0 +1,241 @@
+"""`qfa-search` without a command: the search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qfa_search.config import Limits, SearchConfig
+
+if TYPE_CHECKING:
+    from qfa_search.evolution import SearchProgress
+    from qfa_search.pareto import ParetoFront
+
+LIMITS = "Limits (hard: no member of the front exceeds one)"
+SEARCH = "Search"
+RESULT = "Result"
+
+
+def search(
+    ctx: typer.Context,
+    supernet: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default."),
+    ] = None,
+    predictor: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Accuracy predictor; the supernet's by default."),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Search space; the predictor's by default."),
+    ] = None,
+    max_mflops: Annotated[
+        float | None,
+        typer.Option(help="8-bit-equivalent MACs, millions.", rich_help_panel=LIMITS),
+    ] = None,
+    max_published_mflops: Annotated[
+        float | None,
+        typer.Option(help="The same by the published cost table.", rich_help_panel=LIMITS),
+    ] = None,
+    max_gbitops: Annotated[
+        float | None, typer.Option(help="Bit operations, 1e9.", rich_help_panel=LIMITS)
+    ] = None,
+    max_size_kb: Annotated[
+        float | None, typer.Option(help="Packed weights, 1000 bytes.", rich_help_panel=LIMITS)
+    ] = None,
+    max_activation_kb: Annotated[
+        float | None,
+        typer.Option(help="Peak of live activations, 1000 bytes.", rich_help_panel=LIMITS),
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None,
+        typer.Option(help="Milliseconds by --latency-table.", rich_help_panel=LIMITS),
+    ] = None,
+    min_top1: Annotated[
+        float | None, typer.Option(help="Predicted accuracy, percent.", rich_help_panel=LIMITS)
+    ] = None,
+    latency_table: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Latency per layer.", rich_help_panel=LIMITS),
+    ] = None,
+    objectives: Annotated[
+        str,
+        typer.Option(
+            help="Two or three of top1, mflops, published_mflops, gbitops, size_kb, "
+            "activation_kb, latency_ms.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = "top1,mflops",
+    population: Annotated[
+        int, typer.Option(help="Subnets per generation.", rich_help_panel=SEARCH)
+    ] = 500,
+    generations: Annotated[int, typer.Option(help="Generations.", rich_help_panel=SEARCH)] = 200,
+    seed: Annotated[int, typer.Option(help="Of every random choice.", rich_help_panel=SEARCH)] = 0,
+    measure: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Measure N members on the validation split of --data and report those.",
+            rich_help_panel=RESULT,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="Images for --measure.", rich_help_panel=RESULT),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes for --measure.", rich_help_panel=RESULT)] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for the result; a new runs/search-NNN by default.",
+            rich_help_panel=RESULT,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print front.json.", rich_help_panel=RESULT)
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=RESULT),
+    ] = False,
+) -> None:
+    """Find quantized networks for a budget.
+
+    Without a command it searches: architecture and bit widths of every layer at once, inside
+    hard limits. It prints the front and saves front.json, front.csv and front.png.
+    """
+    if ctx.invoked_subcommand is not None:
+        _refuse_search_options(ctx)
+        return
+    names = tuple(name.strip() for name in objectives.split(","))
+    try:
+        limits = Limits(
+            max_mflops=max_mflops,
+            max_published_mflops=max_published_mflops,
+            max_gbitops=max_gbitops,
+            max_size_kb=max_size_kb,
+            max_activation_kb=max_activation_kb,
+            max_latency_ms=max_latency_ms,
+            min_top1=min_top1,
+        )
+        SearchConfig(
+            limits=limits,
+            objectives=names,
+            population=population,
+            generations=generations,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if measure is not None and (data is None or measure < 1 or (predictor and not supernet)):
+        raise typer.BadParameter(
+            "--measure needs a number of at least 1, --data, and with --predictor also --supernet"
+        )
+
+    from qfa_search import front_files
+    from qfa_search.api import search as run_search
+
+    if out is not None:
+        front_files.check_is_free(out)
+    with _progress(quiet) as callback:
+        front = run_search(
+            supernet=supernet,
+            predictor=predictor,
+            space=space,
+            latency_table=latency_table,
+            objectives=names,
+            population=population,
+            generations=generations,
+            seed=seed,
+            callback=callback,
+            **asdict(limits),
+        )
+    if measure is not None and data is not None:
+        front = _measured(front, supernet, data, measure, jobs, quiet)
+    folder = out if out is not None else front_files.new_run_folder()
+    front_files.write_front(front, folder)
+    if as_json:
+        typer.echo(json.dumps(front.to_dict(), indent=1, allow_nan=False))
+    else:
+        from qfa_search.commands.tables import print_front
+
+        print_front(front)
+    if not quiet:
+        typer.echo(f"written: {folder}/front.json, front.csv, front.png", err=True)
+
+
+def _measured(
+    front: ParetoFront, supernet: str | None, data: str, n: int, jobs: int, quiet: bool
+) -> ParetoFront:
+    """The front of `n` members by their accuracy on the validation split."""
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import track
+
+    from qfa_search.bundled import resolve_supernet
+    from qfa_search.measuring import MeasureConfig, measure
+
+    chosen = front.subset(front.evenly_chosen(n))
+    config = MeasureConfig(supernet=resolve_supernet(supernet).weights, data=data)
+    top1 = np.full(len(chosen), np.nan)
+    for measurement in track(
+        measure(config, chosen.X, jobs=jobs),
+        description="measuring",
+        total=len(chosen),
+        console=Console(stderr=True),
+        disable=quiet,
+    ):
+        top1[measurement.index] = measurement.evaluation.top1
+    return chosen.with_measured(top1).measured()
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[SearchProgress], None] | None]:
+    """A progress bar on stderr, as a callback for `search`."""
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+
+    bar = Progress(
+        TextColumn("generation"),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[state]}"),
+        Elapsed(),
+        console=Console(stderr=True),
+    )
+    with bar:
+        task = bar.add_task("search", total=None, state="")
+
+        def show(progress: SearchProgress) -> None:
+            bar.update(
+                task,
+                completed=progress.generation,
+                total=progress.generations,
+                state=f"front {progress.front_size}, hypervolume {progress.hypervolume:.4f}",
+            )
+
+        yield show
+
+
+def _refuse_search_options(ctx: typer.Context) -> None:
+    """A search option before a command would be ignored silently."""
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + {"as_json": "json"}.get(name, name).replace("_", "-")
+            raise typer.BadParameter(
+                f"{option} before {ctx.invoked_subcommand} is an option of the search: "
+                f"put options of {ctx.invoked_subcommand} after it"
+            )

@@ -1,0 +1,58 @@
+"""`qfa-search spaces`: the built-in search spaces."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def spaces(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE.toml]...", help="Spaces of your own.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the built-in search spaces: genes, size and the range of costs."""
+    import numpy as np
+
+    import search_spaces
+    from predictors import cost_arrays
+    from qfa_search.commands.tables import number, print_table
+
+    rows: list[dict[str, Any]] = []
+    for name in [*search_spaces.BUILT_IN, *map(str, files or [])]:
+        space = search_spaces.load(name)
+        layout = space.layout
+        ends = cost_arrays(space, np.stack([layout.lowest(), layout.highest()]))
+        row = {
+            "name": space.name,
+            "n_genes": layout.n_genes,
+            "log10_size": space.log10_size(),
+            "resolutions": [space.resolutions[0], space.resolutions[-1]],
+            "bits": list(space.bit_choices),
+        }
+        for column in ("mflops", "published_mflops", "size_kb", "activation_kb"):
+            low, high = (float(value) for value in ends[column])
+            row[column] = None if low != low else [low, high]
+        rows.append(row)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    print_table(
+        ["space", "genes", "log10\nsize", "resolution", "bits", "MFLOPs", "size KB"],
+        [
+            [
+                row["name"],
+                str(row["n_genes"]),
+                f"{row['log10_size']:.1f}",
+                f"{row['resolutions'][0]}-{row['resolutions'][1]}",
+                ", ".join(map(str, row["bits"])) or "float",
+                "-".join(number(v) for v in row["mflops"]),
+                "-".join(number(v) for v in row["size_kb"]),
+            ]
+            for row in rows
+        ],
+    )

@@ -1,0 +1,91 @@
+"""Tables on standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from qfa_search.pareto import ParetoFront
+
+MAX_ROWS = 20
+PIPE_WIDTH = 120
+HEADINGS = {
+    "mflops": "MFLOPs",
+    "published_mflops": "published\nMFLOPs",
+    "gbitops": "Gbitops",
+    "size_kb": "size\nKB",
+    "activation_kb": "activations\nKB",
+    "latency_ms": "latency\nms",
+}
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of text, the first column to the left, the others to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def console() -> Console:
+    """Standard output; wide enough for every column when it is no terminal."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def print_front(front: ParetoFront) -> None:
+    """Print up to 20 members evenly spread over the front, the knee among them."""
+    knee = front.knee_index()
+    shown = sorted({*front.evenly_chosen(MAX_ROWS - 1).tolist(), knee})
+    is_measured = np.isfinite(front.top1_measured).any()
+    top1 = {
+        "top1\nmeasured": front.top1_measured if is_measured else np.full(len(front), np.nan),
+        "top1\npredicted": front.top1_predicted,
+        "spread": front.top1_spread,
+    }
+    text = {
+        h: ["-" if np.isnan(v) else f"{v:.2f}" for v in column]
+        for h, column in top1.items()
+        if _is_known(column)
+    }
+    for name, heading in HEADINGS.items():
+        column = front.costs.get(name)
+        is_asked = name in front.objectives or name in front.limits.max_costs()
+        if column is not None and _is_known(column) and (is_asked or name != "gbitops"):
+            text[heading] = [number(value) for value in column]
+    rows = [
+        [f"{i} knee" if i == knee else str(i), *(column[i] for column in text.values())]
+        for i in shown
+    ]
+    print_table(["index", *text], rows)
+    limits = f" within {front.limits}" if front.limits.to_dict() else ""
+    console().print(
+        f"{len(front)} subnets of {front.space.name}{limits}; hypervolume "
+        f"{front.hypervolume():.6g} up to {_corner(front)}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def number(value: float) -> str:
+    """A cost with about five digits; a limit is never rounded up to another side of it."""
+    digits = 0 if value == 0 else int(np.floor(np.log10(abs(value))))
+    return f"{value:,.{min(max(4 - digits, 0), 6)}f}"
+
+
+def _is_known(column: NDArray[Any]) -> bool:
+    return bool(np.isfinite(np.asarray(column, dtype=float)).any())
+
+
+def _corner(front: ParetoFront) -> str:
+    corner = zip(front.objectives, front.default_ref_point(), strict=True)
+    return ", ".join(f"{name} {value:.6g}" for name, value in corner)

@@ -1,0 +1,60 @@
+"""A search's result on disk: where it goes, and that no earlier one is overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from predictors.files import write_text
+from qfa_search.errors import QFAError
+from qfa_search.pareto import ParetoFront
+
+JSON_NAME, CSV_NAME, PICTURE_NAME = "front.json", "front.csv", "front.png"
+RUNS = Path("runs")
+
+
+def check_is_free(folder: Path) -> None:
+    """Refuse a folder that a front cannot go to.
+
+    Raises:
+        QFAError: There is a front already, or `folder` is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise QFAError(f"cannot write to {folder}: it is a file, expected a folder")
+    there = [n for n in (JSON_NAME, CSV_NAME, PICTURE_NAME) if (folder / n).exists()]
+    if there:
+        raise QFAError(
+            f"{folder} holds an earlier result ({', '.join(there)}): it stays as it is; "
+            "choose another folder"
+        )
+
+
+def new_run_folder(parent: Path = RUNS) -> Path:
+    """Make the first folder search-001, search-002, ... that does not exist yet."""
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = parent / f"search-{number:03d}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def write_front(front: ParetoFront, folder: Path) -> None:
+    """Write front.csv, front.png and, last, front.json; each is whole or absent.
+
+    Equal fronts give equal files.
+
+    Raises:
+        QFAError: `folder` has a front already.
+    """
+    from qfa_search.report.plots import save_front_figure
+
+    check_is_free(folder)
+    frame = front.to_frame()
+    frame["genome"] = [" ".join(map(str, genome)) for genome in frame["genome"]]
+    write_text(folder / CSV_NAME, frame.to_csv(index=False, lineterminator="\n"))
+    save_front_figure(front, folder / PICTURE_NAME)
+    front.save(folder / JSON_NAME)
