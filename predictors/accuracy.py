@@ -92,7 +92,8 @@ class AccuracyPredictor:
                 values that are not finite or out of range.
         """
         X, y = _check_samples(space, X, top1)
-        target, to_top1, entropy = y, (1.0, 0.0), None
+        target, entropy = y, None
+        to_top1: tuple[float, ...] = (1.0, 0.0)
         if cross_entropy is not None:
             entropy = _check_cross_entropy(cross_entropy, len(y))
             target = np.log(entropy)

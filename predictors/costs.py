@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from predictors.size import (
     packed_bytes,
 )
 from predictors.tables import Counts, Decoded, LayerTable, decode, tabulate
-from search_spaces import SearchSpace
+from search_spaces import LayerBits, SearchSpace
 from search_spaces.subnet import FLOAT_BITS
 
 if TYPE_CHECKING:
@@ -109,13 +109,26 @@ def _published(space: SearchSpace, genomes: Decoded) -> Column:
 
 
 def _size(space: SearchSpace, genomes: Decoded) -> Column:
-    weights, blocks, ends = _size_tables(space)
-    block_weights = _at_shapes(weights.blocks, genomes)
-    in_blocks = packed_bytes(block_weights, genomes.w_bits).sum(axis=2)
-    in_blocks += _at_shapes(blocks, genomes)
-    in_ends = packed_bytes(weights.ends[genomes.resolution], genomes.end_w_bits).sum(axis=1)
-    total = (in_blocks * genomes.active).sum(axis=1) + in_ends + ends[genomes.resolution]
-    return np.asarray(total)
+    weights, overheads, own = _size_tables(space)
+    in_blocks = packed_bytes(_at_shapes(weights.blocks, genomes), genomes.w_bits)
+    in_ends = packed_bytes(weights.ends[genomes.resolution], genomes.end_w_bits)
+    for bits, overhead in overheads:
+        extra = _at_shapes(overhead.blocks, genomes)
+        extra_ends = overhead.ends[genomes.resolution]
+        if len(overheads) > 1:
+            extra *= _is_like(bits, genomes.w_bits, genomes.a_bits)
+            extra_ends *= _is_like(bits, genomes.end_w_bits, genomes.end_a_bits)
+        in_blocks += extra
+        in_ends += extra_ends
+    per_block = in_blocks.sum(axis=2) + _at_shapes(own.block_fixed, genomes)
+    fixed = own.fixed.sum(axis=1)[genomes.resolution]
+    return np.asarray((per_block * genomes.active).sum(axis=1) + in_ends.sum(axis=1) + fixed)
+
+
+def _is_like(bits: LayerBits, w_bits: Counts, a_bits: Counts) -> NDArray[np.bool_]:
+    """Where weights and activations are in floating point just as in `bits`."""
+    same_weights = (w_bits == FLOAT_BITS) == (bits.w_bits == FLOAT_BITS)
+    return np.asarray(same_weights & ((a_bits == FLOAT_BITS) == (bits.a_bits == FLOAT_BITS)))
 
 
 def _activation(space: SearchSpace, genomes: Decoded) -> Column:
@@ -147,7 +160,7 @@ def _activation(space: SearchSpace, genomes: Decoded) -> Column:
     mix = packed_bytes(into[:, 3], end_bits[:, 3])
     mix = mix + packed_bytes(out[:, 3], space.classifier_bits)
     ends = [image + first, image + second, last, mix, table.fixed[r]]
-    return np.maximum(peak, np.max(ends, axis=0))
+    return np.asarray(np.maximum(peak, np.max(ends, axis=0)))
 
 
 def _at_shapes(table: Counts, genomes: Decoded) -> Counts:
@@ -189,11 +202,21 @@ def _published_table(space: SearchSpace) -> LayerTable:
 
 
 @lru_cache(maxsize=16)
-def _size_tables(space: SearchSpace) -> tuple[LayerTable, Counts, Counts]:
-    """Weights of every layer, and bytes that do not depend on bit genes as `summed`."""
-    whole, overhead = tabulate(space, layer_size_bytes), tabulate(space, layer_overhead_bytes)
-    fixed = replace(overhead, block_fixed=whole.block_fixed, fixed=whole.fixed)
-    return (tabulate(space, attrgetter("n_weights")), *fixed.summed())
+def _size_tables(
+    space: SearchSpace,
+) -> tuple[LayerTable, list[tuple[LayerBits, LayerTable]], LayerTable]:
+    """Weights; bytes beside the weights, quantized or not; whole bytes of the other layers."""
+    choices = space.bit_choices or (FLOAT_BITS,)
+    kinds = sorted({FLOAT_BITS if bits == FLOAT_BITS else choices[0] for bits in choices})
+    overheads = [
+        (bits, tabulate(space, partial(layer_overhead_bytes, bits=bits)))
+        for bits in (LayerBits(w, a) for w in kinds for a in kinds)
+    ]
+    return (
+        tabulate(space, attrgetter("n_weights")),
+        overheads,
+        tabulate(space, layer_size_bytes),
+    )
 
 
 @dataclass(frozen=True)

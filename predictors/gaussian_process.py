@@ -141,4 +141,4 @@ def _unpack(theta: Floats, n_groups: int) -> tuple[Floats, Floats, float, float]
 
 def _squared_distances(A: Floats, B: Floats) -> Floats:
     squares = (A * A).sum(axis=1)[:, None] + (B * B).sum(axis=1)
-    return np.maximum(squares - 2 * (A @ B.T), 0)
+    return np.asarray(np.maximum(squares - 2 * (A @ B.T), 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def fit(A: Floats, y: Floats, keeps: NDArray[np.bool_], *, seed: int) -> MlpEnse
     n_members = len(keeps)
     sizes = [A.shape[1], N_HIDDEN, N_HIDDEN, 1]
     weights, biases = [], []
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+    for n_in, n_out in pairwise(sizes):
         start = torch.randn(n_members, n_in, n_out, generator=generator) / n_in**0.5
         weights.append(start.requires_grad_())
         biases.append(torch.zeros(n_members, 1, n_out, requires_grad=True))

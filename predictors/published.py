@@ -82,4 +82,4 @@ def _padded(choices: tuple[int, ...], n: int) -> Counts:
 
 def _squeeze_excite(hidden: Counts) -> Counts:
     squeezed = np.array([make_divisible(int(m) // 4) for m in hidden])
-    return 2 * hidden * squeezed + hidden + squeezed
+    return np.asarray(2 * hidden * squeezed + hidden + squeezed)

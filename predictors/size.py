@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from predictors.bitops import Count, member_specs
-from search_spaces import LayerSpec, SearchSpace, Subnet
+from search_spaces import LayerBits, LayerSpec, SearchSpace, Subnet
 from search_spaces.subnet import FLOAT_BITS
 
 FLOAT_BYTES = 4
@@ -15,19 +15,23 @@ def packed_bytes(n_values: Count, bits: Count | int) -> Count:
     return -(-n_values * bits // 8)
 
 
-def layer_overhead_bytes(layer: LayerSpec) -> int:
+def layer_overhead_bytes(layer: LayerSpec, bits: LayerBits | None = None) -> int:
     """Bytes that one layer stores beside its packed weights, float32 values after folding.
 
-    A quantized layer keeps one multiplier and one bias per channel where a norm was folded,
-    else one weight scale and the bias that it has; and two values for the quantizer of its
-    input. A layer in floating point keeps a bias per channel where it has a norm or a bias.
+    A bias per channel where the layer has a norm or a bias; for quantized weights a scale,
+    which is a multiplier per channel where a norm was folded; and two values for the quantizer
+    of its input. What is in floating point needs neither.
+
+    Args:
+        layer: The layer.
+        bits: Bits in place of the layer's own.
     """
-    if layer.bits.w_bits == FLOAT_BITS:
-        n_floats = layer.out_channels * (layer.has_norm or layer.has_bias)
-    elif layer.has_norm:
-        n_floats = 2 * layer.out_channels + ACTIVATION_QUANTIZER_FLOATS
-    else:
-        n_floats = 1 + layer.out_channels * layer.has_bias + ACTIVATION_QUANTIZER_FLOATS
+    bits = bits or layer.bits
+    n_floats = layer.out_channels * (layer.has_norm or layer.has_bias)
+    if bits.w_bits != FLOAT_BITS:
+        n_floats += layer.out_channels if layer.has_norm else 1
+    if bits.a_bits != FLOAT_BITS:
+        n_floats += ACTIVATION_QUANTIZER_FLOATS
     return FLOAT_BYTES * n_floats
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from search_spaces import LayerSpec, SearchSpace, layer_specs
 from search_spaces.genome import BITS_PER_BLOCK, Genomes
 from search_spaces.subnet import FLOAT_BITS
 
-Counts = NDArray[np.int64]
+Counts = NDArray[Any]
 
 BLOCK_LAYERS = ("expand", "depthwise", "project")
 END_LAYERS = (
@@ -98,7 +99,7 @@ def block_names(space: SearchSpace) -> list[str]:
     ]
 
 
-def homogeneous_walks(space: SearchSpace) -> Iterator[dict[str, LayerSpec]]:
+def _homogeneous(space: SearchSpace) -> Iterator[dict[str, LayerSpec]]:
     """Layers by name of the deepest subnets with one kernel and expand choice, shape by shape."""
     layout = space.layout
     x = layout.highest()
@@ -112,11 +113,11 @@ def homogeneous_walks(space: SearchSpace) -> Iterator[dict[str, LayerSpec]]:
 
 @lru_cache(maxsize=16)
 def _walks(space: SearchSpace) -> tuple[dict[str, LayerSpec], ...]:
-    return tuple(homogeneous_walks(space))
+    return tuple(_homogeneous(space))
 
 
-def tabulate(space: SearchSpace, measure: Callable[[LayerSpec], int]) -> LayerTable:
-    """`measure` of every layer of `space`."""
+def tabulate(space: SearchSpace, measure: Callable[[LayerSpec], float]) -> LayerTable:
+    """`measure` of every layer of `space`, as integers where it returns integers."""
     walks, names = _walks(space), block_names(space)
     squeezes = [[f"{b}.se.{side}" for side in ("reduce", "expand")] for b in names]
     by_resolution = walks[:: len(walks) // len(space.resolutions)]

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
         QFAError,
         TrainingError,
     )
+    from qfa_search.evaluation import evaluate
     from qfa_search.evolution import SearchProgress
     from qfa_search.pareto import ParetoFront, hypervolume, non_dominated_mask
+    from qfa_search.published import as_released, import_published_supernet
+    from qfa_search.supernet.extract import extract
+    from qfa_search.supernet.recalibrate import recalibrate
 
 # Where each public name lives.
 _MODULES = {
@@ -34,8 +38,13 @@ _MODULES = {
     "SearchConfig": "qfa_search.config",
     "SearchProgress": "qfa_search.evolution",
     "TrainingError": "qfa_search.errors",
+    "as_released": "qfa_search.published",
+    "evaluate": "qfa_search.evaluation",
+    "extract": "qfa_search.supernet.extract",
     "hypervolume": "qfa_search.pareto",
+    "import_published_supernet": "qfa_search.published",
     "non_dominated_mask": "qfa_search.pareto",
+    "recalibrate": "qfa_search.supernet.recalibrate",
     "search": "qfa_search.api",
 }
 
@@ -50,8 +59,13 @@ __all__ = [
     "SearchConfig",
     "SearchProgress",
     "TrainingError",
+    "as_released",
+    "evaluate",
+    "extract",
     "hypervolume",
+    "import_published_supernet",
     "non_dominated_mask",
+    "recalibrate",
     "search",
 ]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from predictors import COST_COLUMNS, cost_arrays
+from predictors import COST_COLUMNS, LatencyTable, cost_arrays, latency_ms
 from qfa_search.config import (
     DEFAULT_CROSSOVER_PROB,
     DEFAULT_MUTATION_PROB,
@@ -50,7 +50,7 @@ def search(
     max_activation_kb: float | None = None,
     max_latency_ms: float | None = None,
     min_top1: float | None = None,
-    latency_table: str | Path | None = None,
+    latency_table: LatencyTable | str | Path | None = None,
     objectives: Sequence[str] = ("top1", "mflops"),
     population: int = 500,
     generations: int = 200,
@@ -79,7 +79,7 @@ def search(
         max_activation_kb: Limit on the peak of live activations, in 1000 bytes.
         max_latency_ms: Limit on the time by `latency_table`, milliseconds.
         min_top1: Least predicted accuracy, percent.
-        latency_table: CSV file of a latency table, for latency as a limit or objective.
+        latency_table: Latencies of layers, or their CSV file, for latency as a limit or objective.
         objectives: Two or three of top1, mflops, published_mflops, gbitops, size_kb,
             activation_kb, latency_ms.
         population: Subnets per generation.
@@ -115,6 +115,8 @@ def search(
         mutation_prob=mutation_prob,
     )
     target = resolve_target(supernet=supernet, space=space, predictor=predictor)
+    if isinstance(latency_table, str | Path):
+        latency_table = LatencyTable.load(latency_table)
     costs, columns = _cost_function(target.space, config, latency_table)
     given = target.known_front(config.objectives) if initial is None else _checked(target, initial)
     archive = _run(target, config, costs, given, callback)
@@ -212,19 +214,22 @@ def _front(
 
 
 def _cost_function(
-    space: SearchSpace, config: SearchConfig, latency_table: str | Path | None
+    space: SearchSpace, config: SearchConfig, table: LatencyTable | None
 ) -> tuple[CostFunction, tuple[str, ...]]:
     """Costs of genomes by column, and the columns there are."""
     needed = config.cost_columns
-    if "latency_ms" in needed and latency_table is None:
+    if "latency_ms" in needed and table is None:
         raise ValueError("latency_ms needs a latency table: give latency_table, a CSV file")
     if "published_mflops" in needed and space.table_widths is None:
         raise ValueError(f"{space.name} has no published cost table: use mflops instead")
 
     def costs(X: Genomes, columns: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:
-        return cost_arrays(space, X, columns)
+        values = cost_arrays(space, X, [name for name in columns if name != "latency_ms"])
+        if table is not None and "latency_ms" in columns:
+            values["latency_ms"] = latency_ms(space, X, table)
+        return values
 
-    return costs, COST_COLUMNS
+    return costs, (*COST_COLUMNS, "latency_ms") if table is not None else COST_COLUMNS
 
 
 def _worst_corner(space: SearchSpace, config: SearchConfig, costs: CostFunction) -> Floats:

@@ -58,7 +58,13 @@ def resolve_supernet(name: str | Path | None = None) -> SupernetFiles:
         return _beside(Path(str(files("qfa_search"))) / "pretrained" / f"{stem}.safetensors", stem)
     path = Path(name)
     if path.is_dir():
+        predictor = path / "predictor.safetensors"
         path = path / "supernet.safetensors"
+        if predictor.is_file() and not path.is_file():
+            raise ValueError(
+                f"{name} has a predictor but no supernet.safetensors: search with "
+                f"--predictor {predictor}"
+            )
     if not path.is_file():
         raise ValueError(
             f"no supernet {str(name)!r}: give one of {', '.join(BUNDLED_SUPERNETS)}, "

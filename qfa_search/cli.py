@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from qfa_search.commands import cost, search, spaces
+from qfa_search.commands import cost, evaluate, fit, import_published, sample, search, spaces, train
 from qfa_search.errors import QFAError
 
 
@@ -44,7 +44,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback(invoke_without_command=True)(search.search)
+app.command()(train.train)
+app.command()(sample.sample)
+app.command()(fit.fit)
+app.command()(evaluate.evaluate)
 app.command()(cost.cost)
+app.command("import-published")(import_published.import_published)
 app.command()(spaces.spaces)
 
 

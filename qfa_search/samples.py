@@ -32,10 +32,10 @@ CREATE TABLE IF NOT EXISTS samples (
     recalibration TEXT NOT NULL,
     genome BLOB NOT NULL,
     top1 REAL NOT NULL,
-    cross_entropy REAL NOT NULL,
-    n_images INTEGER NOT NULL,
-    seconds REAL NOT NULL,
-    seed INTEGER NOT NULL,
+    cross_entropy REAL,
+    n_images INTEGER,
+    seconds REAL,
+    seed INTEGER,
     {" ".join(f"{name} REAL," for name in COST_COLUMNS)}
     PRIMARY KEY (supernet, split, recalibration, genome)
 ) WITHOUT ROWID;
@@ -59,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One measured subnet.
+    """One measured subnet; what is None was not recorded by whoever measured it.
 
     Attributes:
         genome: Canonical genome, `(n_genes,)`.
@@ -72,10 +72,10 @@ class Sample:
 
     genome: NDArray[np.int64]
     top1: float
-    cross_entropy: float
-    n_images: int
-    seconds: float
-    seed: int
+    cross_entropy: float | None = None
+    n_images: int | None = None
+    seconds: float | None = None
+    seed: int | None = None
 
 
 class SampleStore:
@@ -175,13 +175,19 @@ class Samples:
         space: Their space.
         setting: Under what they were measured.
         X: Canonical genomes, `(n, n_genes)`.
-        frame: Everything else, a row each: top1, cross_entropy, n_images, seconds, seed, costs.
+        frame: Everything else, a row each: top1, cross_entropy, n_images, seconds, seed, costs;
+            NaN where it is not known.
     """
 
     space: SearchSpace
     setting: Setting
     X: NDArray[np.int64]
     frame: pd.DataFrame
+
+    def cross_entropy(self) -> NDArray[np.float64] | None:
+        """Cross-entropies `(n,)`; None unless all are known."""
+        column = self.frame["cross_entropy"].to_numpy(dtype=np.float64)
+        return None if np.isnan(column).any() else column
 
 
 def read_samples(path: str | Path, *, supernet: str | None = None, split: str = "val") -> Samples:
@@ -225,7 +231,8 @@ def read_samples(path: str | Path, *, supernet: str | None = None, split: str = 
         )
     X = np.array([np.frombuffer(blob, np.uint8) for blob in frame["genome"]], dtype=np.int64)
     keys = ["supernet", "split", "recalibration", "genome"]
-    return Samples(space, setting, space.layout.check(X), frame.drop(columns=keys))
+    frame = frame.drop(columns=keys).apply(pd.to_numeric)
+    return Samples(space, setting, space.layout.check(X), frame)
 
 
 def read_space(path: str | Path) -> SearchSpace:

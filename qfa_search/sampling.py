@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,9 @@ from qfa_search.samples import Sample, SampleStore, Setting
 from search_spaces import SearchSpace
 
 N_STRATA = 20
-POOL_FACTOR = 30
+# Drawn from at a time, for 2,500 samples; more samples with one seed extend fewer.
+POOL = 50_000
+SAMPLES_PER_POOL = 2_500
 
 
 def draw_stratified(space: SearchSpace, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -37,7 +40,11 @@ def draw_stratified(space: SearchSpace, n: int, rng: np.random.Generator) -> NDA
     if n > space.size():
         raise ValueError(f"{space.name} has only {space.size()} subnets, {n} were asked for")
     pool = np.concatenate(
-        [layout.lowest()[None], layout.highest()[None], _leaning(space, n * POOL_FACTOR, rng)]
+        [
+            layout.lowest()[None],
+            layout.highest()[None],
+            _leaning(space, POOL * math.ceil(n / SAMPLES_PER_POOL), rng),
+        ]
     )
     _, first = np.unique(pool, axis=0, return_index=True)
     pool = pool[np.sort(first)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,9 @@ class SearchTarget:
 
     def predictor_scores(self) -> dict[str, Any]:
         """What the predictor says about its own quality, as plain data; empty if nothing."""
-        report = getattr(self.predictor, "report", None)
-        if callable(report):
-            report = report()
-        if is_dataclass(report) and not isinstance(report, type):
-            report = asdict(report)
+        report: Any = getattr(self.predictor, "report", None)
+        if hasattr(report, "to_dict"):
+            report = report.to_dict()
         return dict(report) if isinstance(report, Mapping) else {}
 
 
@@ -118,8 +116,7 @@ def resolve_target(
 def _load_predictor(path: str | Path) -> Predictor:
     from predictors import AccuracyPredictor
 
-    predictor: Predictor = AccuracyPredictor.load(path)
-    return predictor
+    return AccuracyPredictor.load(path)
 
 
 def _check(wanted: SearchSpace | None, found: SearchSpace, origin: str) -> None:

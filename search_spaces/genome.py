@@ -132,10 +132,10 @@ class GenomeLayout:
 
     def contains(self, X: Genomes) -> NDArray[np.bool_]:
         """Which rows of `X` are genomes of this layout, `(n,)`."""
-        X = np.atleast_2d(X)
-        if X.shape[1] != self.n_genes:
-            return np.zeros(len(X), dtype=bool)
-        return np.asarray(((X >= 0) & (X < self.n_choices)).all(axis=1))
+        genomes = np.atleast_2d(X)
+        if genomes.shape[1] != self.n_genes:
+            return np.zeros(len(genomes), dtype=bool)
+        return np.asarray(((genomes >= 0) & (genomes < self.n_choices)).all(axis=1))
 
     def check(self, X: ArrayLike) -> Genomes:
         """`X` as an int64 batch.
@@ -176,8 +176,8 @@ class GenomeLayout:
             )
         for spec, stage in zip(self.space.stages, subnet.stages, strict=True):
             blocks += [*stage, *[None] * (spec.n_blocks - len(stage))]
-        values: list[int | None] = [block and block.kernel_size for block in blocks]
-        values += [block and block.expand_ratio for block in blocks]
+        values: list[int | None] = [block.kernel_size if block else None for block in blocks]
+        values += [block.expand_ratio if block else None for block in blocks]
         values += [len(stage) for stage in subnet.stages]
         values.append(subnet.resolution)
         layers = [None, *subnet.first_block]
@@ -251,7 +251,7 @@ class GenomeLayout:
                 f"gene {gene.name} must be one of {gene.choices}, got {values[row, column]} "
                 f"in row {row}"
             )
-        return hit.argmax(axis=2)
+        return np.asarray(hit.argmax(axis=2))
 
     def to_published(self, X: Genomes) -> Genomes:
         """Gene values in the published order, `(n, n_genes)`."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
-class Split(str, Enum):
+class Split(StrEnum):
     """Splits that a subnet can be scored on."""
 
     val = "val"
@@ -37,16 +37,24 @@ def evaluate(
     config = MeasureConfig(supernet=files.weights, data=data, split=split.value)
     found = measure_all(config, X, jobs=jobs)
 
+    import pandas as pd
+
     from predictors import costs
 
-    frame = costs(files.space(), X).dropna(axis=1)
-    frame.insert(0, "cross_entropy", [e.cross_entropy for e in found])
-    frame.insert(0, "top1_predicted", predicted)
-    frame.insert(0, f"top1_{split.value}", [e.top1 for e in found])
-    frame = frame.dropna(axis=1)
+    frame = pd.DataFrame(
+        {
+            f"top1_{split.value}": [e.top1 for e in found],
+            "cross_entropy": [e.cross_entropy for e in found],
+            "top1_predicted": predicted,
+        }
+    )
+    frame = frame.join(costs(files.space(), X)).dropna(axis=1)
     if as_json:
         typer.echo(json.dumps(frame.to_dict("records"), indent=1))
         return
-    from qfa_search.commands.tables import print_frame
+    from qfa_search.commands.tables import HEADINGS, number, print_table
 
-    print_frame(frame, f"{file}: {found[0].n_images} {split.value} images")
+    shown = [c for c in frame.columns if c.startswith(("top1", "cross")) or c in HEADINGS]
+    rows = [[str(i), *(number(v) for v in row)] for i, row in enumerate(frame[shown].to_numpy())]
+    print_table(["index", *shown], rows)
+    typer.echo(f"{found[0].n_images} {split.value} images each")

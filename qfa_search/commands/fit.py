@@ -25,7 +25,7 @@ def fit(
         found.space,
         found.X,
         found.frame["top1"].to_numpy(),
-        cross_entropy=found.frame["cross_entropy"].to_numpy(),
+        cross_entropy=found.cross_entropy(),
         seed=seed,
     )
     predictor.save(out)

@@ -88,11 +88,13 @@ def extract(supernet: Supernet, subnet: Subnet) -> StaticNetwork:
     for spec in network.specs:
         layer = network.layers[key(spec)]
         assert isinstance(layer, StaticLayer)
-        _copy(supernet.layer(spec), layer, spec)
+        copy_layer(supernet.layer(spec), layer, spec)
     return network.eval()
 
 
-def _copy(source: ElasticLayer, target: StaticLayer, spec: LayerSpec) -> None:
+@torch.no_grad()
+def copy_layer(source: ElasticLayer, target: StaticLayer, spec: LayerSpec) -> None:
+    """Write the slice of `source` that `spec` asks for into `target`."""
     out, width = spec.out_channels, spec.in_channels // spec.groups
     target.weight.copy_(source.kernel(spec.kernel_size)[:out, :width])
     if source.bias is not None and target.bias is not None:

@@ -1,0 +1,37 @@
+# Every target makes the environment that it needs. Another interpreter: make PYTHON=python3.12 ...
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: search test slow lint bench clean
+
+search: $(VENV)/.installed  ## the main job: search the bundled supernet
+	$(BIN)/qfa-search --max-mflops 20
+
+test: $(VENV)/.installed-dev  ## the quick tests
+	$(BIN)/pytest -q
+
+slow: $(VENV)/.installed-dev  ## the slow tests
+	$(BIN)/pytest -q -m slow
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev  ## quick benchmarks; ratios of one run
+	$(BIN)/python -m benchmarks.search_speed
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[export,dev]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,168 @@
+"""Latency of subnets from a table of measured layers."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from io import StringIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from predictors.files import write_text
+from predictors.tables import Decoded, LayerTable, decode, tabulate
+from search_spaces import LayerBits, LayerSpec, SearchSpace, layer_specs
+from search_spaces.genome import Genomes
+from search_spaces.subnet import FLOAT_BITS
+
+HEADER = ("signature", "ms")
+CHUNK = 2048
+
+
+def signature(layer: LayerSpec, bits: LayerBits | None = None) -> str:
+    """What a latency depends on, as a string without commas.
+
+    Kind, channels, kernel size, stride, side of the input map and bits, for instance
+    `depthwise-96-96-k5-s2-14px-w4a4`; floating point has 32 bits.
+
+    Args:
+        layer: The layer.
+        bits: Bits in place of the layer's own.
+    """
+    bits = bits or layer.bits
+    return (
+        f"{layer.kind}-{layer.in_channels}-{layer.out_channels}-k{layer.kernel_size}"
+        f"-s{layer.stride}-{layer.in_size}px-w{bits.w_bits}a{bits.a_bits}"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LatencyTable:
+    """Milliseconds of layers by `signature`."""
+
+    ms: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        """Check the values and keep a copy that nobody changes."""
+        if not self.ms:
+            raise ValueError("a latency table needs at least one layer")
+        for name, value in self.ms.items():
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"latency of {name} must be finite and at least 0, got {value}")
+        object.__setattr__(self, "ms", MappingProxyType(dict(self.ms)))
+
+    @classmethod
+    def load(cls, path: str | Path) -> LatencyTable:
+        """The table in a CSV file with the columns signature and ms.
+
+        Raises:
+            ValueError: No such file, another header, a signature twice, or no number; the
+                message names the line.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ValueError(f"cannot read latency table {path}: {error.strerror}") from error
+        rows = list(csv.reader(StringIO(text)))
+        if not rows or tuple(rows[0]) != HEADER:
+            raise ValueError(f"{path}: the first line must be {','.join(HEADER)}")
+        ms: dict[str, float] = {}
+        for line, row in enumerate(rows[1:], start=2):
+            try:
+                name, value = row
+                number = float(value)
+            except ValueError:
+                raise ValueError(
+                    f"{path}, line {line}: expected a signature and a number, got {row}"
+                ) from None
+            if name in ms:
+                raise ValueError(f"{path}, line {line}: {name} is there twice")
+            ms[name] = number
+        try:
+            return cls(ms)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the table as a CSV file that `load` reads."""
+        lines = [",".join(HEADER), *(f"{name},{ms!r}" for name, ms in self.ms.items())]
+        write_text(path, "\n".join(lines) + "\n")
+
+
+def latency_ms(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> NDArray[np.float64]:
+    """Milliseconds of every genome, the sum over its layers, `(n,)`.
+
+    Args:
+        space: Space of the genomes.
+        X: Genomes `(n, n_genes)`; silent genes have no effect.
+        table: Measured layers.
+
+    Raises:
+        ValueError: `table` lacks a layer of a genome; the message gives its signature.
+    """
+    genomes = space.layout.check(X)
+    parts = [np.empty(0)]
+    for start in range(0, len(genomes), CHUNK):
+        chunk = genomes[start : start + CHUNK]
+        parts.append(_sum(space, _tabulate(space, table), decode(space, chunk)))
+        unknown = np.isnan(parts[-1])
+        if unknown.any():
+            _raise_missing(space, chunk[int(unknown.argmax())], table)
+    return np.concatenate(parts)
+
+
+def _bit_pairs(space: SearchSpace) -> list[LayerBits]:
+    choices = space.bit_choices or (FLOAT_BITS,)
+    return [LayerBits(w, a) for w in choices for a in choices]
+
+
+@lru_cache(maxsize=8)
+def _tabulate(space: SearchSpace, table: LatencyTable) -> LayerTable:
+    """Milliseconds by layer, NaN for unknown ones; bit pairs are the last axis of genes."""
+
+    def of_pair(bits: LayerBits | None) -> LayerTable:
+        return tabulate(space, lambda layer: table.ms.get(signature(layer, bits), math.nan))
+
+    pairs, own = [of_pair(bits) for bits in _bit_pairs(space)], of_pair(None)
+    return LayerTable(
+        blocks=np.stack([pair.blocks for pair in pairs], axis=-1),
+        block_fixed=own.block_fixed,
+        ends=np.stack([pair.ends for pair in pairs], axis=-1),
+        fixed=own.fixed,
+    )
+
+
+def _sum(space: SearchSpace, table: LayerTable, genomes: Decoded) -> NDArray[np.float64]:
+    n_layers, n_pairs = table.blocks.shape[2:]
+    row = genomes.shape[..., None] * n_layers + np.arange(n_layers)
+    pair = _pair_index(space, genomes.w_bits, genomes.a_bits)
+    blocks = table.blocks.reshape(-1).take(row * n_pairs + pair).sum(axis=2)
+    blocks += table.block_fixed.reshape(-1).take(genomes.shape)
+    end_pair = _pair_index(space, genomes.end_w_bits, genomes.end_a_bits)
+    ends = table.ends[genomes.resolution[:, None], np.arange(table.ends.shape[1]), end_pair]
+    in_blocks = np.where(genomes.active, blocks, 0).sum(axis=1)
+    return np.asarray(
+        in_blocks + ends.sum(axis=1) + table.fixed[genomes.resolution].sum(axis=1), dtype=float
+    )
+
+
+def _pair_index(space: SearchSpace, w_bits: NDArray[Any], a_bits: NDArray[Any]) -> NDArray[Any]:
+    choices = np.array(space.bit_choices or (FLOAT_BITS,))
+    index = np.searchsorted(choices, w_bits) * len(choices) + np.searchsorted(choices, a_bits)
+    return np.asarray(index)
+
+
+def _raise_missing(space: SearchSpace, x: Genomes, table: LatencyTable) -> None:
+    for layer in layer_specs(space, space.layout.decode(x)):
+        if signature(layer) not in table.ms:
+            raise ValueError(
+                f"the latency table has no {signature(layer)} (layer {layer.name} of space "
+                f"{space.name}): measure this layer and add a line for it"
+            )
+    raise AssertionError("a latency is unknown although every layer is in the table")

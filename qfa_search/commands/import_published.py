@@ -1,0 +1,39 @@
+"""`qfa-search import-published`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_published(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Clone of apple/ml-batchquant; any of b234_ps.pth, qsamples_8k.json and "
+            "pareto_archs.npy.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR2", help="Folder for the result.")],
+    drop_outliers: Annotated[
+        bool,
+        typer.Option(
+            "--drop-outliers",
+            help="Fit the predictor without outliers: four rounds of 5 nearest neighbours in "
+            "(cost, top-1).",
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the predictor.")] = 0,
+) -> None:
+    """Read the published checkpoint, samples and architectures; then search with --supernet DIR2.
+
+    No code in any of the files is ever run.
+    """
+    from qfa_search.published_import import ImportOptions
+    from qfa_search.published_import import import_published as run
+
+    run(folder, out, ImportOptions(drop_outliers=drop_outliers, seed=seed), say=typer.echo)
+    typer.echo(f"written: {out}")

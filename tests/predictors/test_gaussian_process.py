@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from predictors import gaussian_process
+
+GROUPS = [slice(0, 2), slice(2, 5)]
+
+
+def _data(n, seed=0):
+    A = np.random.default_rng(seed).normal(size=(n, 5)).astype(np.float32)
+    return A, 3 + A[:, 0] + np.sin(2 * A[:, 1]).astype(float)
+
+
+def test_a_smooth_function_is_learned_from_few_points():
+    process = gaussian_process.fit(*_data(150), GROUPS, rng=np.random.default_rng(0))
+    A, y = _data(100, seed=1)
+    assert np.sqrt(np.mean((process.predict(A) - y) ** 2)) < 0.1
+
+
+def test_columns_that_do_not_matter_get_a_long_length():
+    process = gaussian_process.fit(*_data(150), GROUPS, rng=np.random.default_rng(0))
+    assert process.inverse_lengths[2] < 0.2 * process.inverse_lengths[0]
+
+
+def test_predictions_equal_the_textbook_formula():
+    A, y = _data(30)
+    process = gaussian_process.fit(A, y, GROUPS, rng=np.random.default_rng(0))
+    x = _data(4, seed=1)[0]
+    scaled = x * process.inverse_lengths
+    kernel = np.exp(-0.5 * ((scaled[:, None] - process.points) ** 2).sum(axis=2))
+    by_hand = kernel @ process.weights + x @ process.linear + process.constant
+    assert process.predict(x) == pytest.approx(by_hand, abs=1e-3)
+
+
+def test_no_more_points_are_kept_than_allowed(monkeypatch):
+    monkeypatch.setattr(gaussian_process, "MAX_POINTS", 40)
+    process = gaussian_process.fit(*_data(100), GROUPS, rng=np.random.default_rng(0))
+    assert len(process.points) == 40

@@ -1,0 +1,73 @@
+"""A stand-in for a clone of the published release: same formats, generated contents."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import predictors
+import search_spaces
+from tests.reference import reference_file
+
+SPACE = search_spaces.load("mobilenet-v3-w1.2")
+
+
+def fill_module():
+    """The reference's deterministic fill."""
+    path = reference_file("reference/fill_state_dict.py")
+    spec = importlib.util.spec_from_file_location("fill_state_dict", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def filled_state() -> dict[str, torch.Tensor]:
+    """State of the published supernet with generated numbers."""
+    fill = fill_module()
+    keys = fill.load_keys(reference_file("reference/supernet_keys.json"))
+    arrays = fill.fill_state_dict(keys)
+    return {name: torch.from_numpy(np.asarray(value)) for name, value in arrays.items()}
+
+
+def top1_of(X, rng: np.random.Generator) -> np.ndarray:
+    """Made-up accuracies that rise with the cost."""
+    cost = predictors.costs(SPACE, X)["published_mflops"].to_numpy()
+    return 75 - 60 / np.sqrt(cost) + rng.normal(0, 0.1, len(X))
+
+
+def sample_rows(n: int, seed: int = 0) -> list[dict]:
+    """Samples in the published form."""
+    rng = np.random.default_rng(seed)
+    X = SPACE.layout.sample(rng, n)
+    genes = SPACE.layout.to_published(X).tolist()
+    costs = predictors.costs(SPACE, X)["published_mflops"].tolist()
+    rows = []
+    for gene, cost, top1 in zip(genes, costs, top1_of(X, rng).tolist(), strict=True):
+        bits = gene[46:]
+        blocks = [bits[6 * b : 6 * b + 6] for b in range(21)]
+        rows.append(
+            {
+                "ks": gene[:20],
+                "e": gene[20:40],
+                "d": gene[40:45],
+                "r": gene[45],
+                "bs": [[32, 32], *blocks, bits[126:128], bits[128:130], [8, 8]],
+                "acc1": top1,
+                "lut_flops": cost,
+            }
+        )
+    return rows
+
+
+def write_release(folder: Path, *, n_samples: int, n_architectures: int = 5) -> Path:
+    """The three files, in a new folder."""
+    folder.mkdir()
+    torch.save(filled_state(), folder / "b234_ps.pth")
+    (folder / "qsamples_8k.json").write_text(json.dumps(sample_rows(n_samples)))
+    X = SPACE.layout.sample(np.random.default_rng(1), n_architectures)
+    np.save(folder / "pareto_archs.npy", SPACE.layout.to_published(X))
+    return folder

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qfa_search.quantizers.functional import (
+    batch_range,
+    batchquant,
+    integer_range,
+    lsq,
+    lsq_initial_scale,
+    quantization_grid,
+    range_multiplier,
+)
+from tests.reference import reference_file
+
+BITS = st.sampled_from([2, 3, 4, 8])
+
+
+def _scalar(value: float) -> torch.Tensor:
+    return torch.tensor(np.float32(value), requires_grad=True)
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return np.load(reference_file("reference/quantizer_cases.npz"))
+
+
+def test_batchquant_equals_every_published_case(cases):
+    for i in range(int(cases["n_activation"])):
+        name = f"a{i:03d}_"
+        alpha, offset, low, high, used_min, used_max, step, grad_alpha, grad_offset = cases[
+            name + "f"
+        ]
+        bits, signed, training, zero_point = (int(v) for v in cases[name + "i"])
+        x = torch.tensor(cases[name + "x"], requires_grad=True)
+        a, o = _scalar(alpha), _scalar(offset)
+        if training:
+            xmin, xmax = batch_range(x)
+        else:
+            xmin, xmax = _scalar(low).detach(), _scalar(high).detach()
+        y = batchquant(x, a, o, xmin, xmax, bits=bits, signed=bool(signed))
+        y.backward(torch.tensor(cases[name + "cot"]))
+
+        grid_step, grid_zero = quantization_grid(xmin, xmax, bits=bits, signed=bool(signed))
+        assert (float(xmin), float(xmax)) == pytest.approx((used_min, used_max), abs=1e-6), i
+        assert (float(grid_step), int(grid_zero)) == (pytest.approx(step, rel=1e-6), zero_point), i
+        assert np.abs(y.detach().numpy() - cases[name + "y"]).max() <= 1e-4 * step, i
+        level = torch.round(y / grid_step * range_multiplier(a) + grid_zero + o)
+        np.testing.assert_array_equal(level.detach().numpy(), cases[name + "level"], str(i))
+        np.testing.assert_allclose(x.grad, cases[name + "grad_x"], rtol=1e-4, atol=1e-6)
+        assert float(a.grad) == pytest.approx(grad_alpha, rel=1e-4, abs=1e-4), i
+        assert float(o.grad) == pytest.approx(grad_offset, rel=1e-4, abs=1e-5), i
+
+
+def test_lsq_equals_every_published_case(cases):
+    for i in range(int(cases["n_lsq"])):
+        name = f"w{i:03d}_"
+        scale, grad_scale = cases[name + "f"]
+        bits, signed, from_rule = (int(v) for v in cases[name + "i"])
+        weight = torch.tensor(cases[name + "w"], requires_grad=True)
+        v = _scalar(scale)
+        y = lsq(weight, v, bits=bits, n_elements=weight.numel(), signed=bool(signed))
+        y.backward(torch.tensor(cases[name + "cot"]))
+
+        assert np.abs(y.detach().numpy() - cases[name + "y"]).max() <= 1e-4 * abs(scale), i
+        np.testing.assert_allclose(weight.grad, cases[name + "grad_w"], rtol=1e-4, atol=1e-6)
+        assert float(v.grad) == pytest.approx(grad_scale, rel=1e-4, abs=1e-5), i
+        if from_rule and signed:
+            assert float(lsq_initial_scale(weight, bits=bits)) == pytest.approx(scale, rel=1e-5), i
+
+
+@given(BITS, st.booleans(), st.integers(0, 2**31 - 1))
+def test_batchquant_stays_on_its_levels(bits, signed, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 3, 4, 4, generator=generator, dtype=torch.float64)
+    y = batchquant(x, torch.zeros(()), torch.zeros(()), *batch_range(x), bits=bits, signed=signed)
+    assert len(y.unique()) <= 2**bits
+
+
+@given(BITS, st.integers(0, 2**31 - 1))
+def test_quantizing_twice_changes_nothing(bits, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 3, 4, 4, generator=generator, dtype=torch.float64)
+    xmin, xmax = batch_range(x)
+    alpha, offset = torch.tensor(0.3).double(), torch.tensor(-0.2).double()
+    once = batchquant(x, alpha, offset, xmin, xmax, bits=bits)
+    torch.testing.assert_close(batchquant(once, alpha, offset, xmin, xmax, bits=bits), once)
+    weight, scale = x, torch.tensor(0.2).double()
+    once = lsq(weight, scale, bits=bits, n_elements=1)
+    torch.testing.assert_close(lsq(once, scale, bits=bits, n_elements=1), once)
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_signed_and_unsigned_grids_give_the_same_values(seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(2, 3, 4, 4, generator=generator, dtype=torch.float64)
+    arguments = x, torch.tensor(0.1), torch.tensor(0.2), *batch_range(x)
+    torch.testing.assert_close(
+        batchquant(*arguments, bits=3), batchquant(*arguments, bits=3, signed=True)
+    )
+
+
+def test_zeros_pass_with_their_gradient():
+    # ReLU's zeros lie exactly on the lower clip bound.
+    x = torch.zeros(1, 1, 2, 2)
+    x[0, 0, 0, 0] = 1.0
+    x.requires_grad_()
+    y = batchquant(x, torch.zeros(()), torch.zeros(()), *batch_range(x), bits=2)
+    y.sum().backward()
+    assert x.grad.eq(1).all()
+
+
+def test_an_all_zero_input_stays_zero_and_finite():
+    x = torch.zeros(2, 3, 4, 4, requires_grad=True)
+    y = batchquant(x, torch.zeros(()), torch.zeros(()), *batch_range(x), bits=2, signed=True)
+    y.sum().backward()
+    assert y.eq(0).all()
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_do_not_depend_on_the_memory_layout(layout):
+    x = torch.randn(4, 6, 5, 5, generator=torch.Generator().manual_seed(0))
+    cotangent = torch.randn(4, 6, 5, 5, generator=torch.Generator().manual_seed(1))
+    alpha, offset = _scalar(0.2), _scalar(0.1)
+    moved = x.clone(memory_format=layout).requires_grad_()
+    batchquant(moved, alpha, offset, *batch_range(moved), bits=2).backward(cotangent)
+    reference = x.double().requires_grad_()
+    exact = [t.detach().double().requires_grad_() for t in (alpha, offset)]
+    batchquant(reference, *exact, *batch_range(reference), bits=2).backward(cotangent.double())
+    torch.testing.assert_close(moved.grad.double(), reference.grad)
+    assert float(alpha.grad) == pytest.approx(float(exact[0].grad), rel=1e-4)
+    assert float(offset.grad) == pytest.approx(float(exact[1].grad), rel=1e-4)
+
+
+def test_integer_ranges():
+    assert integer_range(2, signed=True) == (-2, 1)
+    assert integer_range(4, signed=False) == (0, 15)
