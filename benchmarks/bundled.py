@@ -23,12 +23,13 @@ def commands(out: Path) -> list[list[str]]:
     torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={PROCESSES}"]
     data = ["--data", "fashion-mnist"]
     samples = str(out / "samples.sqlite")
+    train = ["train", "--space", "fashion-mnist", *data, "--out", str(out), "--resume"]
+    sample = ["sample", "--supernet", str(out), *data, "--n", str(N_SAMPLES), "--out", samples]
+    fit = ["fit", "--samples", samples, "--out", str(out / "predictor.safetensors")]
     return [
-        [*torchrun, "-m", "qfa_search", "train", "--space", "fashion-mnist", *data]
-        + ["--out", str(out), "--resume"],
-        [*qfa_search, "sample", "--supernet", str(out), *data]
-        + ["--n", str(N_SAMPLES), "--out", samples, "--jobs", str(PROCESSES)],
-        [*qfa_search, "fit", "--samples", samples, "--out", str(out / "predictor.safetensors")],
+        [*torchrun, "-m", "qfa_search", *train],
+        [*qfa_search, *sample, "--jobs", str(PROCESSES)],
+        [*qfa_search, *fit],
     ]
 
 

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 
-DEFAULT_CROSSOVER_PROB = 0.02
-DEFAULT_MUTATION_PROB = 0.006
-
 PUBLISHED_GENERATIONS = 1000
 PUBLISHED_CROSSOVER_PROB = 0.007
 PUBLISHED_MUTATION_PROB = 0.02
+
+DEFAULT_CROSSOVER_PROB = PUBLISHED_CROSSOVER_PROB
+DEFAULT_MUTATION_PROB = 0.006
 
 COST_OBJECTIVES = (
     "mflops",
@@ -94,11 +94,11 @@ class SearchConfig:
         population: Subnets per generation.
         generations: Generations after the initial population; 0 evaluates only that one.
         seed: Of every random choice; equal seeds give equal fronts.
-        crossover_prob: Chance of each differing gene to be exchanged between two parents. The
-            published setting is `PUBLISHED_CROSSOVER_PROB`, for `PUBLISHED_GENERATIONS`.
+        crossover_prob: Chance of each differing gene to be exchanged between two parents; the
+            published setting is the default.
         mutation_prob: Chance of each gene to get another choice. The published setting is
-            `PUBLISHED_MUTATION_PROB`; about one changed gene per offspring, the default, gets
-            further in 60 and in 200 generations.
+            `PUBLISHED_MUTATION_PROB`, for `PUBLISHED_GENERATIONS`; about one changed gene per
+            offspring, the default, gets further in 60 and in 200 generations.
     """
 
     limits: Limits = field(default_factory=Limits)

@@ -114,13 +114,13 @@ def read_samples_json(path: Path, space: SearchSpace) -> PublishedSamples:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(rows, list) or not rows:
         raise ValueError(f"{path} must hold a list of samples")
-    n_pairs = 3 + 1 + space.layout.n_blocks
+    n_groups = space.layout.n_blocks + 5  # stem, first block, blocks, head of two, classifier
     values, top1, cost = [], [], []
     for number, row in enumerate(rows):
         try:
             bits = row["bs"]
-            if len(bits) != n_pairs:
-                raise ValueError(f"bs has {len(bits)} entries, expected {n_pairs}")
+            if len(bits) != n_groups:
+                raise ValueError(f"bs has {len(bits)} entries, expected {n_groups}")
             # The first convolution and the classifier, at both ends, have no genes.
             digits = [int(bit) for group in bits[1:-1] for bit in group]
             values.append([*row["ks"], *row["e"], *row["d"], int(row["r"]), *digits])

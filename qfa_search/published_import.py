@@ -96,32 +96,43 @@ def _import(
     space = search_spaces.load(PUBLISHED_SPACE)
     samples = read_samples_json(sources[SAMPLES], space) if SAMPLES in found else None
     genomes = read_architectures(sources[ARCHITECTURES], space) if ARCHITECTURES in found else None
-    digest = None
-    if CHECKPOINT in found:
-        digest = _import_checkpoint(sources[CHECKPOINT], out, say)
     predictor = None
     if samples is not None:
-        _store(samples, out / "samples.sqlite", space, digest or UNKNOWN_SUPERNET)
         say(_about(samples))
-        if options.drop_outliers:
-            kept = samples.without_outliers()
-            say(f"outlier rule: {len(samples.X) - len(kept.X)} of {len(samples.X)} left out")
-            samples = kept
-        predictor = AccuracyPredictor.fit(space, samples.X, samples.top1, seed=options.seed)
+        predictor = _fit(space, samples, options, say)
         predictor.save(out / "predictor.safetensors")
-        report = predictor.report
-        say(
-            f"predictor: Kendall tau {report.kendall_tau:.3f}, Spearman {report.spearman:.3f}, "
-            f"RMSE {report.rmse:.3f} points on {report.n_test} subnets held out in turn"
-        )
+    digest = None
+    if CHECKPOINT in found:  # after the fit, whose memory is free again by now
+        digest = _import_checkpoint(sources[CHECKPOINT], out, say)
+    if samples is not None:
+        _store(samples, out / "samples.sqlite", space, digest or UNKNOWN_SUPERNET)
     if genomes is not None:
-        front = _front(space, genomes, predictor, out if digest else None)
+        front = _front(space, genomes, predictor, digest)
         front.save(out / "architectures.json")
         cost = front.costs["published_mflops"]
         say(
             f"{ARCHITECTURES}: {len(front)} architectures, {cost.min():.3f} to {cost.max():.3f} "
             "published MFLOPs"
         )
+
+
+def _fit(
+    space: SearchSpace,
+    samples: PublishedSamples,
+    options: ImportOptions,
+    say: Callable[[str], None],
+) -> AccuracyPredictor:
+    if options.drop_outliers:
+        kept = samples.without_outliers()
+        say(f"outlier rule: {len(samples.X) - len(kept.X)} of {len(samples.X)} left out")
+        samples = kept
+    predictor = AccuracyPredictor.fit(space, samples.X, samples.top1, seed=options.seed)
+    report = predictor.report
+    say(
+        f"predictor: Kendall tau {report.kendall_tau:.3f}, Spearman {report.spearman:.3f}, "
+        f"RMSE {report.rmse:.3f} points on {report.n_test} subnets held out in turn"
+    )
+    return predictor
 
 
 def _import_checkpoint(path: Path, out: Path, say: Callable[[str], None]) -> str:
@@ -170,7 +181,7 @@ def _front(
     space: SearchSpace,
     X: NDArray[np.int64],
     predictor: AccuracyPredictor | None,
-    supernet: Path | None,
+    digest: str | None,
 ) -> ParetoFront:
     nothing = np.full(len(X), np.nan)
     top1, spread = predictor.predict_with_spread(X) if predictor else (nothing, nothing)
@@ -182,7 +193,7 @@ def _front(
         top1_spread=np.asarray(spread, dtype=np.float64),
         top1_measured=nothing,
         objectives=("top1", "published_mflops"),
-        supernet_digest=resolve_supernet(supernet).digest() if supernet else None,
+        supernet_digest=digest,
         predictor_scores=predictor.report.to_dict() if predictor else {},
     )
 

@@ -80,3 +80,17 @@ def toy_space_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         has_se = true
     """)
     return path
+
+
+@pytest.fixture(scope="session")
+def toy_run(
+    tmp_path_factory: pytest.TempPathFactory, toy_space: SearchSpace, image_folder: Path
+) -> Path:
+    """A folder with a toy supernet that was trained for a few steps."""
+    from qfa_search.train.config import TrainConfig
+    from qfa_search.train.run import train
+
+    out = tmp_path_factory.mktemp("run")
+    config = TrainConfig(float_epochs=3, epochs=3, batch_size=22, warmup_steps=2)
+    train(toy_space, str(image_folder), out, config, on_step=lambda progress: None)
+    return out

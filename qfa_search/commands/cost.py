@@ -73,7 +73,10 @@ def _read(file: Path, space: SearchSpace | None) -> tuple[SearchSpace, Genomes]:
             raise ValueError(f"{file} is a front of {front.space.name}, not of {space.name}")
         return front.space, front.X
     space = _given(space)
-    return space, np.stack([space.layout.encode(Subnet.from_dict(data))])
+    try:
+        return space, np.stack([space.layout.encode(Subnet.from_dict(data))])
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 def _array(file: Path) -> Genomes:

@@ -44,11 +44,12 @@ def test_unseen_subnets_are_ranked(predictor, toy_space):
     assert kendalltau(predictor.predict(X), top1).statistic > 0.8
 
 
-def test_the_report_foretells_the_rank_correlation_on_unseen_subnets(predictor, toy_space):
+def test_the_report_does_not_promise_more_than_unseen_subnets_show(predictor, toy_space):
     X, top1 = _samples(toy_space, 200, seed=7)
     report = predictor.report
     tau = kendalltau(predictor.predict(X), top1).statistic
-    assert report.kendall_tau == pytest.approx(tau, abs=0.08)
+    # Its models saw four fifths of few samples, and are worse than the final ones.
+    assert tau - 0.3 < report.kendall_tau < tau + 0.05
     assert (report.n_folds, report.n_test) == (5, N)
     assert report.n_train == pytest.approx(0.8 * N, abs=2)
     assert report.cross_entropy_kendall_tau is None

@@ -31,7 +31,7 @@ def test_squeeze_and_excite_counts_as_8_bits(toy_space):
     plain = replace(
         toy_space, stages=(toy_space.stages[0], replace(toy_space.stages[1], has_se=False))
     )
-    # Hidden width 16 or 8, squeezed to 8: two matrices of 16 x 8 or 8 x 8.
+    # Two blocks of 16 hidden channels, squeezed to 8: two matrices of 16 x 8 each.
     subnet = toy_space.largest()
     extra = bitops(toy_space, subnet) - bitops(plain, subnet)
     assert extra == 2 * (2 * 16 * 8) * 64

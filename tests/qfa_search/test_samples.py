@@ -78,7 +78,7 @@ def test_many_writers_lose_and_double_nothing(tmp_path, toy_space):
 
 def test_samples_of_another_space_are_refused(tmp_path, toy_space):
     SampleStore(tmp_path / "s.sqlite", toy_space)
-    with pytest.raises(CheckpointMismatchError, match="toy.*fashion-mnist"):
+    with pytest.raises(CheckpointMismatchError, match=r"toy.*fashion-mnist"):
         SampleStore(tmp_path / "s.sqlite", search_spaces.load("fashion-mnist"))
 
 

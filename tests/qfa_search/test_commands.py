@@ -1,0 +1,120 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from qfa_search.cli import app
+from qfa_search.samples import read_samples
+
+
+def _run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def finished(toy_run, image_folder, tmp_path_factory):
+    """A folder with supernet, samples, predictor and front, made by the commands."""
+    run = tmp_path_factory.mktemp("finished")
+    shutil.copy(toy_run / "supernet.safetensors", run)
+    data, samples = ["--data", image_folder], run / "samples.sqlite"
+    steps = [
+        _run("sample", "--supernet", run, *data, "--n", 30, "--out", samples, "--jobs", 2),
+        _run("fit", "--samples", samples, "--out", run / "predictor.safetensors"),
+        _run(
+            *("--supernet", run, "--max-mflops", 0.1, "--population", 20, "--generations", 3),
+            *("--measure", 3, *data, "--out", run / "front"),
+        ),
+    ]
+    for step in steps:
+        assert step.exit_code == 0, step.output
+    return run
+
+
+def test_samples_predictor_and_measured_front_come_out_of_the_commands(finished):
+    assert len(read_samples(finished / "samples.sqlite").X) == 30
+    front = json.loads((finished / "front" / "front.json").read_text())
+    assert all(member["top1_measured"] is not None for member in front["members"])
+
+
+def test_sampling_again_measures_only_what_is_missing(finished, image_folder):
+    samples = finished / "samples.sqlite"
+    arguments = ["--supernet", finished, "--data", image_folder, "--out", samples]
+    again = _run("sample", *arguments, "--n", 32)
+    assert "2 subnets measured, 30 were there" in again.output
+
+
+def test_fit_reports_how_the_predictor_does_on_unseen_subnets(finished, tmp_path):
+    result = _run("fit", "--samples", finished / "samples.sqlite", "--out", tmp_path / "p")
+    assert "Kendall tau" in result.output
+
+
+def test_fit_never_overwrites(finished):
+    target = finished / "predictor.safetensors"
+    result = _run("fit", "--samples", finished / "samples.sqlite", "--out", target)
+    assert (result.exit_code, "exists already" in result.output) == (1, True)
+
+
+def test_fronts_and_subnets_are_evaluated(finished, image_folder, toy_space, tmp_path):
+    data = ["--supernet", finished, "--data", image_folder]
+    front = _run("evaluate", *data, finished / "front" / "front.json", "--json")
+    assert front.exit_code == 0, front.output
+    assert all(0 <= row["top1_val"] <= 100 for row in json.loads(front.output))
+    subnet = tmp_path / "subnet.json"
+    subnet.write_text(json.dumps(toy_space.smallest().to_dict()))
+    single = _run("evaluate", *data, "--split", "test", subnet)
+    assert single.exit_code == 0, single.output
+    assert "24 test images" in single.output
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1, 2]", '{"stages": 3}', "\x00\x01"])
+def test_a_foreign_front_is_refused_in_one_line(finished, image_folder, tmp_path, content):
+    path = tmp_path / "front.json"
+    path.write_text(content)
+    result = _run("evaluate", "--supernet", finished, "--data", image_folder, path)
+    assert result.exit_code == 1
+    assert "error: " in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate"])
+def test_a_folder_without_images_is_refused(finished, tmp_path, toy_space_file, command):
+    arguments = {
+        "train": ["--space", toy_space_file, "--out", tmp_path / "run"],
+        "sample": ["--supernet", finished, "--out", tmp_path / "s.sqlite"],
+        "evaluate": ["--supernet", finished, finished / "front" / "front.json"],
+    }[command]
+    result = _run(command, *arguments, "--data", tmp_path)
+    assert result.exit_code == 1
+    assert "class folders" in result.output
+
+
+def test_wrong_usage_is_exit_code_two():
+    assert _run("sample").exit_code == 2
+    assert _run("evaluate", "--split", "train", "x.json", "--data", "y").exit_code == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_sampling_keeps_what_was_measured(finished, image_folder, tmp_path):
+    out = tmp_path / "s.sqlite"
+    command = [sys.executable, "-m", "qfa_search", "sample", "--supernet", str(finished)]
+    command += ["--data", str(image_folder), "--n", "5000", "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for _ in range(120):
+        time.sleep(0.5)
+        if out.exists() and out.with_name("s.sqlite-wal").exists():
+            time.sleep(4)
+            break
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "keeps every subnet" in errors
+    assert "Traceback" not in errors
+    found = read_samples(out)
+    assert len(found.X) == len(np.unique(found.X, axis=0)) > 0
