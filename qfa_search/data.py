@@ -64,6 +64,10 @@ class Images:
         at = torch.as_tensor(np.asarray(indices))
         return Images(self.pixels[at], self.labels[at], self.mean, self.std)
 
+    def drawn(self, n: int, seed: int = 0) -> Images:
+        """`n` images at random, or all of them; folders are sorted by class, these are not."""
+        return self.take(np.random.default_rng(seed).permutation(len(self))[:n])
+
     def normalized(self) -> Tensor:
         """float32 images of mean 0 and standard deviation 1, same shape as `pixels`."""
         mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.mean, self.std))

@@ -141,6 +141,5 @@ def _workspace(config: MeasureConfig) -> tuple[Supernet, Images, Images]:
             "that it was trained on; give the same images"
         )
     train = data.images("train")
-    n_recalibration = min(len(train), config.n_batches * config.batch_size)
-    chosen = np.random.default_rng(0).permutation(len(train))[:n_recalibration]
-    return supernet, train.take(chosen), data.images(config.split)
+    drawn = train.drawn(config.n_batches * config.batch_size)
+    return supernet, drawn, data.images(config.split)

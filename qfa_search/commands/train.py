@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,8 +63,12 @@ def train(
     except KeyboardInterrupt:
         typer.echo(f"interrupted; {out} keeps what was done: add --resume to go on", err=True)
         raise typer.Exit(130) from None
-    if path.exists():
-        typer.echo(path)
+    if "RANK" not in os.environ or os.environ["RANK"] == "0":
+        from predictors.files import read_metadata
+
+        for name, top1 in read_metadata(path, "supernet")["scores"].items():
+            typer.echo(f"{name}: {top1:.2f} % of the validation split")
+        typer.echo(f"written: {path}")
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from qfa_search.train.sandwich import sandwich
 from search_spaces import SearchSpace, Subnet
 
 CHECKPOINT_SECONDS = 60.0
+TEACHER_BATCHES = 30
 ADAM_BETAS = (0.9, 0.99)
 
 
@@ -111,7 +112,8 @@ def train_supernet(
         on_step,
     )
     teacher = extract(float_net, largest)
-    recalibrate(teacher, images.batches(largest.resolution, config.batch_size))
+    drawn = images.drawn(TEACHER_BATCHES * config.batch_size, config.seed)
+    recalibrate(teacher, drawn.batches(largest.resolution, config.batch_size), TEACHER_BATCHES)
 
     supernet = Supernet(space)
     supernet.load_state_dict(float_net.state_dict(), strict=False)

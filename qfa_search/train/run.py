@@ -12,6 +12,7 @@ from qfa_search.supernet.storage import save_supernet
 from qfa_search.train.config import TrainConfig
 from qfa_search.train.distributed import join_world
 from qfa_search.train.loop import Progress, train_supernet
+from qfa_search.train.scores import corner_scores
 from search_spaces import SearchSpace
 
 SUPERNET_FILE = "supernet.safetensors"
@@ -67,6 +68,9 @@ def train(
                 "split": {"seed": data.split_seed, "digest": data.split_digest},
                 "recipe": asdict(config),
                 "processes": world.size,
+                "scores": corner_scores(
+                    supernet, data.images("train"), data.images("val"), config.batch_size
+                ),
             }
             save_supernet(path, supernet, metadata)
     return path
