@@ -17,6 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 FORMAT_VERSION = 1
+# The one key of the safetensors metadata: with several, their order would change from run to run.
+HEADER = "qfa-search"
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -39,6 +41,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.filename is None and error.errno is not None:  # of a write: say which file
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -62,16 +69,16 @@ def save_tensors(
         metadata: JSON-serializable values.
     """
     header = {
-        "format": "qfa-search",
-        "format_version": str(FORMAT_VERSION),
+        "format_version": FORMAT_VERSION,
         "package_version": version("qfa-search"),
         "kind": kind,
-        "metadata": json.dumps(metadata, sort_keys=True),
+        "metadata": dict(metadata),
     }
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     with atomic_path(path) as temporary:
         try:
-            save_file(contiguous, temporary, metadata=header)
+            text = json.dumps(header, sort_keys=True)
+            save_file(contiguous, temporary, metadata={HEADER: text})
         except SafetensorError as error:
             raise OSError(f"cannot write {path}: {error}") from error
 
@@ -83,9 +90,8 @@ def load_tensors(path: str | Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
         ValueError: No such file, a truncated or foreign one, one of another kind, or one of a
             newer format.
     """
-    with _open(path, kind) as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, json.loads(file.metadata()["metadata"])
+    with _open(path, kind) as (file, metadata):
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
 
 
 def read_metadata(path: str | Path, kind: str) -> dict[str, Any]:
@@ -94,30 +100,30 @@ def read_metadata(path: str | Path, kind: str) -> dict[str, Any]:
     Raises:
         ValueError: As `load_tensors`.
     """
-    with _open(path, kind) as file:
-        metadata: dict[str, Any] = json.loads(file.metadata()["metadata"])
+    with _open(path, kind) as (_, metadata):
         return metadata
 
 
 @contextmanager
-def _open(path: str | Path, kind: str) -> Iterator[Any]:
-    """The open safetensors file after a check of its header."""
+def _open(path: str | Path, kind: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The open safetensors file and its metadata, after a check of its header."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"no {kind} at {path}: there is no such file")
     try:
         with safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
-            if header.get("format") != "qfa-search":
+            stored = file.metadata() or {}
+            if HEADER not in stored:
                 raise ValueError(f"{path} is a safetensors file, but not one of qfa-search")
-            if header.get("kind") != kind:
-                raise ValueError(f"{path} holds a {header.get('kind')}, expected a {kind}")
-            if int(header["format_version"]) > FORMAT_VERSION:
+            header = json.loads(stored[HEADER])
+            if header["kind"] != kind:
+                raise ValueError(f"{path} holds a {header['kind']}, expected a {kind}")
+            if header["format_version"] > FORMAT_VERSION:
                 raise ValueError(
                     f"{path} has format version {header['format_version']}, this version of "
                     f"qfa-search reads up to {FORMAT_VERSION}: install a newer one"
                 )
-            yield file
+            yield file, header["metadata"]
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a readable {kind} file: {error}") from error
 

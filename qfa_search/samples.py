@@ -270,9 +270,9 @@ def _reading(path: str | Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if "full" in str(error):
+        if "full" in str(error) or "disk I/O" in str(error):
             raise OSError(
-                f"cannot write {path}: the disk is full; nothing stored is lost"
+                f"cannot write {path}: {error}; what is stored is kept, make room and go on"
             ) from None
         raise ValueError(f"{path} cannot be used as a samples file: {error}") from error
     except sqlite3.DatabaseError as error:
