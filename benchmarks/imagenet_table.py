@@ -134,8 +134,8 @@ def oqa_rows() -> pd.DataFrame:
     space = search_spaces.load("mobilenet-v3-w1.0")
     n_bits = space.layout.n_genes - space.layout.groups["resolution"].stop
     genes = [
-        [*_numbers(row.kernel_sizes), *_numbers(row.expand_ratios), *_numbers(row.depths)]
-        + [int(row.resolution), *[int(row.bits)] * n_bits]
+        _numbers(f"{row.kernel_sizes} {row.expand_ratios} {row.depths} {row.resolution}")
+        + [int(row.bits)] * n_bits
         for row in published.itertuples()
     ]
     costs = predictors.costs(space, space.layout.from_published(np.array(genes)))

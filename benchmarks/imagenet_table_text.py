@@ -40,11 +40,11 @@ def markdown(
         "",
         f"Written by `{command}`.",
         "",
-        "MFLOPs are 8-bit-equivalent multiply-accumulates, millions: `macs * w_bits * a_bits / 64`.",
+        "MFLOPs are millions of 8-bit-equivalent MACs: `macs * w_bits * a_bits / 64`.",
         "",
         "- *published MFLOPs*: by the published look-up table, whose widths are not the network's.",
-        "- *MFLOPs*: of the real network at the bits asked for; stem, squeeze-excite and classifier",
-        "  count as 8 x 8 bits.",
+        "- *MFLOPs*: of the real network at the bits asked for; stem, squeeze-excite and",
+        "  classifier count as 8 x 8 bits.",
         "- *MFLOPs as released*: of what the released evaluation script runs when asked for that",
         "  network; its depthwise layers with kernel 3 or 5 run at 4 bits whatever is asked for.",
         "",
@@ -57,9 +57,8 @@ def markdown(
         if source != "OQA":
             is_low = part[["published_mflops", "mflops"]].min(axis=1) <= limit
             below = part[is_low].sort_values("mflops")
-            below = below.iloc[
-                np.unique(np.linspace(0, len(below) - 1, N_SHOWN).round().astype(int))
-            ]
+            shown = np.linspace(0, max(len(below) - 1, 0), min(N_SHOWN, len(below))).round()
+            below = below.iloc[np.unique(shown).astype(int)]
         lines += [*_rows(below), ""]
     return "\n".join(lines)
 
@@ -68,10 +67,12 @@ def _about(
     source: str, part: pd.DataFrame, limit: float, scores: HeldOutReport | None
 ) -> list[str]:
     if source == "OQA":
+        best = part[part["mflops"] <= limit].nlargest(1, "top1").iloc[0]
         return [
             f"{len(part)} networks of MobileNetV3 at width 1.0, one bit width throughout. MACs and",
             "parameters by our cost model equal the published ones in every row, to the digits",
-            "given; top-1 as published.",
+            "given; top-1 as published. With stem, squeeze-excite and classifier charged, the best",
+            f"at most {limit:g} MFLOPs has {best['top1']:.2f} % at {best['mflops']:.2f}.",
         ]
     sentences = []
     if source == QFA:
@@ -82,8 +83,8 @@ def _about(
             for name in ("published_mflops", "mflops", "mflops_as_released")
         }
         sentences += [
-            f"{len(part)} architectures. MFLOPs are {ratio.min():.3f} to {ratio.max():.3f} times the "
-            f"published number, {ratio.mean():.3f} on average;",
+            f"{len(part)} architectures. MFLOPs are {ratio.min():.3f} to {ratio.max():.3f} times "
+            f"the published number, {ratio.mean():.3f} on average;",
             f"as released {released.min():.3f} to {released.max():.3f}, {released.mean():.3f} on "
             "average.",
             f"At most {limit:g} MFLOPs: {counts['published_mflops']} by the published table, "
@@ -95,7 +96,7 @@ def _about(
             f"on {scores.n_test} held-out subnets."
         )
     sentences.append(
-        f"{min(N_SHOWN, len(part))} of those below {limit:g} MFLOPs; all are in the CSV."
+        f"Shown: {min(N_SHOWN, len(part))} of those at most {limit:g} MFLOPs; all are in the CSV."
     )
     return sentences
 

@@ -152,7 +152,7 @@ class AccuracyPredictor:
         The spread is the disagreement of the models, scaled so that its mean square over
         held-out subnets equals that of their errors against measured top-1.
         """
-        genomes = self.space.layout.canonicalize(self.space.layout.check(X))
+        genomes = self.space.layout.check(X)
         parts = []
         for start in range(0, max(1, len(genomes)), CHUNK):
             A = self.descriptors(genomes[start : start + CHUNK])

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.costs import cost_arrays
-from predictors.features import features, n_features
-from predictors.tables import decode
+from predictors.features import FeatureColumns, feature_columns, fill_features, n_features
+from predictors.tables import stage_depths
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
 
+KINDS = ("kernel_size", "expand_ratio", "depth", "resolution", "w_bits", "a_bits")
 COSTS = ("macs", "params", "mflops", "size_kb")
 N_REFERENCE = 4096  # random genomes that centre and scale the descriptors
 CONSTANT = 1e-5  # standard deviation below which a column counts as constant
@@ -48,8 +49,12 @@ class Descriptors:
     scale: Floats
 
     def __call__(self, X: Genomes) -> NDArray[np.float32]:
-        """Descriptors `(n, n_columns)` of a canonical batch."""
-        return np.asarray((_raw(self.space, X) - self.centre) / self.scale, dtype=np.float32)
+        """Descriptors `(n, n_columns)` of a checked batch, canonical or not."""
+        raw = _raw(self.space, X)
+        raw -= self.centre
+        n_onehot = n_features(self.space)  # whose scale is 1
+        raw[:, n_onehot:] /= self.scale[n_onehot:]
+        return raw
 
 
 @lru_cache(maxsize=16)
@@ -64,9 +69,11 @@ def descriptors_of(space: SearchSpace) -> Descriptors:
     return Descriptors(space, centre.astype(np.float32), scale.astype(np.float32))
 
 
+@lru_cache(maxsize=16)
 def descriptor_groups(space: SearchSpace) -> dict[str, slice]:
     """Columns of each group, in order; a space in floating point has no bit groups."""
-    sizes = {name: len(columns) for name, columns in _feature_columns(space).items()}
+    kinds = _kinds(space)
+    sizes = {kind: int((kinds == kind).sum()) for kind in KINDS if (kinds == kind).any()}
     sizes["network"] = len(COSTS) + 1
     sizes["stages"] = (5 if space.bit_choices else 3) * len(space.stages)
     ends = np.cumsum(list(sizes.values())).tolist()
@@ -75,43 +82,55 @@ def descriptor_groups(space: SearchSpace) -> dict[str, slice]:
     }
 
 
+def _kinds(space: SearchSpace) -> NDArray[np.str_]:
+    """Which of `KINDS` each column of `features` is of."""
+    columns, groups = feature_columns(space), space.layout.groups
+    if not space.bit_choices:
+        return columns.kind
+    # Weight and activation bits take turns, weights first.
+    side = (columns.gene - groups["first_block_bits"].start) % 2
+    bits = np.where(side == 0, "w_bits", "a_bits")
+    return np.where(np.char.endswith(columns.kind, "_bits"), bits, columns.kind)
+
+
 @lru_cache(maxsize=16)
-def _feature_columns(space: SearchSpace) -> dict[str, NDArray[np.int64]]:
-    """Columns of `features` by kind of gene."""
-    layout = space.layout
-    widths = layout.n_choices.copy()
-    widths[layout.groups["depth"]] = [stage.n_blocks for stage in space.stages]
-    gene = np.repeat(np.arange(layout.n_genes), widths)
-    assert len(gene) == n_features(space)
-    found = {}
-    for name in ("kernel_size", "expand_ratio", "depth", "resolution"):
-        genes = layout.groups[name]
-        found[name] = np.flatnonzero((gene >= genes.start) & (gene < genes.stop))
-    if space.bit_choices:
-        start = layout.groups["first_block_bits"].start
-        # Weight and activation bits take turns, weights first.
-        found["w_bits"] = np.flatnonzero((gene >= start) & ((gene - start) % 2 == 0))
-        found["a_bits"] = np.flatnonzero((gene >= start) & ((gene - start) % 2 == 1))
-    return found
+def _ordered_columns(space: SearchSpace) -> FeatureColumns:
+    """The columns of `features`, kind after kind."""
+    kinds = _kinds(space)
+    order = np.concatenate([np.flatnonzero(kinds == kind) for kind in KINDS])
+    return feature_columns(space).reordered(order)
 
 
 def _raw(space: SearchSpace, X: Genomes) -> NDArray[np.float32]:
-    layout = space.layout
+    layout, groups = space.layout, descriptor_groups(space)
+    raw = np.empty((len(X), groups["stages"].stop), dtype=np.float32)
+    if space.bit_choices:
+        # The only silent genes that show in features: the first block has no expansion.
+        first = layout.groups["first_block_bits"].start
+        X = X.copy()
+        X[:, first : first + 2] = 0
+    fill_features(space, X, _ordered_columns(space), raw[:, : groups["network"].start])
     counts = cost_arrays(space, X, COSTS)
-    resolution = np.array(space.resolutions)[layout.group(X, "resolution")]
-    network = [np.log(np.stack([counts[name] for name in COSTS], axis=1)), np.log(resolution)]
-    values, genomes = layout.values(X), decode(space, X)
-    sums = [
-        genomes.active.astype(float),
-        values[:, layout.groups["kernel_size"]] * genomes.active,
-        values[:, layout.groups["expand_ratio"]] * genomes.active,
-    ]
+    network = raw[:, groups["network"]]
+    for column, name in enumerate(COSTS):
+        network[:, column] = np.log(counts[name])
+    network[:, -1] = np.log(np.array(space.resolutions))[layout.group(X, "resolution")[:, 0]]
+
+    skipped = layout.block_position >= stage_depths(space, X)[:, layout.block_stage]
+    per_block = [np.ones(skipped.shape, dtype=np.float32)]
+    for name in ("kernel_size", "expand_ratio"):
+        genes = layout.groups[name]
+        values = layout.value_table[genes].astype(np.float32)
+        per_block.append(values[np.arange(layout.n_blocks), X[:, genes]])
     if space.bit_choices:
         # The variance of rounding falls fourfold with every bit.
-        for bits in (genomes.w_bits, genomes.a_bits):
-            sums.append((0.25**bits).sum(axis=2) * genomes.active)
-    stage = np.arange(len(space.stages)) == layout.block_stage[:, None]
-    stages = [per_block @ stage.astype(float) for per_block in sums]
-    order = np.concatenate(list(_feature_columns(space).values()))
-    onehot = features(space, X)[:, order]
-    return np.concatenate([onehot, *network, *stages], axis=1, dtype=np.float32)
+        variance = np.array([0.25**bits for bits in space.bit_choices], dtype=np.float32)
+        noise = variance[layout.group(X, "block_bits")].reshape(len(X), layout.n_blocks, 3, 2)
+        for side in (noise[..., 0], noise[..., 1]):
+            per_block.append(side[..., 0] + side[..., 1] + side[..., 2])
+    stage = (np.arange(len(space.stages)) == layout.block_stage[:, None]).astype(np.float32)
+    sums = raw[:, groups["stages"]].reshape(len(X), len(per_block), -1)
+    for kind, values in enumerate(per_block):
+        values[skipped] = 0
+        sums[:, kind] = values @ stage
+    return raw

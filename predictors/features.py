@@ -8,16 +8,18 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from predictors.tables import stage_depths
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
 
 CHUNK = 1024  # genomes at a time: the intermediate arrays stay in the cache
-NO_DIGIT = 255
+NO_DIGIT = np.uint8(255)
+BLOCK_GROUPS = ("kernel_size", "expand_ratio", "block_bits")
 
 
 def n_features(space: SearchSpace) -> int:
     """Length of one feature vector of `space`."""
-    return len(_columns(space).gene)
+    return len(feature_columns(space).gene)
 
 
 def features(space: SearchSpace, X: ArrayLike) -> NDArray[np.float32]:
@@ -46,57 +48,78 @@ def features(space: SearchSpace, X: ArrayLike) -> NDArray[np.float32]:
     genomes = space.layout.check(X)
     result = np.empty((len(genomes), n_features(space)), dtype=np.float32)
     for start in range(0, len(genomes), CHUNK):
-        _fill(space, genomes[start : start + CHUNK], result[start : start + CHUNK])
+        stop = start + CHUNK
+        fill_features(space, genomes[start:stop], feature_columns(space), result[start:stop])
     return result
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """What each column asks for.
+class FeatureColumns:
+    """What each column of the features asks for.
 
     Attributes:
-        gene: Gene that the column reads, `(n_features,)`.
+        kind: Name of the gene group that each column is about, `(n_features,)`.
+        gene: Gene that each column reads, `(n_features,)`.
         digit: Choice index for which it is set, `(n_features,)`.
-        block: Block that must exist, or -1 for genes of no block, `(n_genes,)`.
-        thermometers: First column and width of each stage's depth.
+        depth_start: First of the columns of depths, which are one after the other.
+        depth_widths: Columns of each stage's depth.
     """
 
+    kind: NDArray[np.str_]
     gene: NDArray[np.int64]
     digit: NDArray[np.uint8]
-    block: NDArray[np.int64]
-    thermometers: tuple[tuple[int, int], ...]
+    depth_start: int
+    depth_widths: tuple[int, ...]
+
+    def reordered(self, order: NDArray[np.int64]) -> FeatureColumns:
+        """The columns in another order, which leaves those of depths together."""
+        return FeatureColumns(
+            self.kind[order],
+            self.gene[order],
+            self.digit[order],
+            int(np.flatnonzero(order == self.depth_start)[0]),
+            self.depth_widths,
+        )
 
 
 @lru_cache(maxsize=16)
-def _columns(space: SearchSpace) -> _Columns:
+def feature_columns(space: SearchSpace) -> FeatureColumns:
+    """The columns of `features` of a space."""
     layout = space.layout
     depths = layout.groups["depth"]
     widths = layout.n_choices.copy()
     widths[depths] = [stage.n_blocks for stage in space.stages]
     first = np.cumsum(widths) - widths
-    block = np.full(layout.n_genes, -1)
-    for name in ("kernel_size", "expand_ratio", "block_bits"):
-        if name in layout.groups:
-            genes = layout.groups[name]
-            per_block = (genes.stop - genes.start) // layout.n_blocks
-            block[genes] = np.repeat(np.arange(layout.n_blocks), per_block)
-    return _Columns(
-        gene=np.repeat(np.arange(layout.n_genes), widths),
+    kind = np.empty(layout.n_genes, dtype="U16")
+    for name, genes in layout.groups.items():
+        kind[genes] = name
+    gene = np.repeat(np.arange(layout.n_genes), widths)
+    return FeatureColumns(
+        kind=kind[gene],
+        gene=gene,
         digit=(np.arange(widths.sum()) - np.repeat(first, widths)).astype(np.uint8),
-        block=block,
-        thermometers=tuple(zip(first[depths].tolist(), widths[depths].tolist(), strict=True)),
+        depth_start=int(first[depths.start]),
+        depth_widths=tuple(widths[depths].tolist()),
     )
 
 
-def _fill(space: SearchSpace, X: Genomes, result: NDArray[np.float32]) -> None:
-    """Write the features of a chunk of genomes into `result`."""
-    columns, layout = _columns(space), space.layout
-    depth_index = layout.group(X, "depth")
-    depth = [np.array(g.depths)[depth_index[:, s], None] for s, g in enumerate(space.stages)]
-    exists = layout.block_position < np.concatenate(depth, axis=1)[:, layout.block_stage]
-    # The last entry stands for genes that belong to no block.
-    exists = np.concatenate([exists, np.ones((len(X), 1), dtype=bool)], axis=1)
-    digits = np.where(exists[:, columns.block], X, NO_DIGIT).astype(np.uint8)
+def fill_features(
+    space: SearchSpace, X: Genomes, columns: FeatureColumns, result: NDArray[np.float32]
+) -> None:
+    """Write the features of the checked genomes `X` into `result`, in the order of `columns`.
+
+    `result` may be the left part of a wider array.
+    """
+    layout = space.layout
+    depth = stage_depths(space, X)
+    skipped = layout.block_position >= depth[:, layout.block_stage]
+    digits = X.astype(np.uint8)
+    for name in BLOCK_GROUPS:
+        if name in layout.groups:
+            entries = layout.group(digits, name).reshape(len(X), layout.n_blocks, -1)
+            np.copyto(entries, NO_DIGIT, where=skipped[:, :, None])
     result[:] = digits.take(columns.gene, axis=1) == columns.digit
-    for s, (start, width) in enumerate(columns.thermometers):
-        result[:, start : start + width] = np.arange(width) < depth[s]
+    start = columns.depth_start
+    for s, width in enumerate(columns.depth_widths):
+        result[:, start : start + width] = np.arange(width) < depth[:, s, None]
+        start += width

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,31 @@ class GaussianProcess:
 
     def predict(self, A: Floats) -> Floats:
         """Mean of the process at `A` `(n, d)`, `(n,)`."""
-        scaled = A * self.inverse_lengths
-        kernel = np.exp(-0.5 * _squared_distances(scaled, self.points))
-        return np.asarray(kernel @ self.weights + A @ self.linear + self.constant)
+        return self.predict_with_nearness(A)[0]
+
+    def predict_with_nearness(self, A: Floats) -> tuple[Floats, Floats]:
+        """Mean of the process, and how near its nearest training point is, both `(n,)`.
+
+        Nearness is the RBF kernel of the two over its largest value: 1 at a training point,
+        near 0 far from all.
+        """
+        columns, half_squares, squared_inverse_lengths = self._prepared
+        # exp(x.p - |x|^2 / 2 - |p|^2 / 2), the products of all points and the linear part at once.
+        products = A @ columns
+        exponent = products[:, :-1]
+        exponent -= half_squares
+        exponent -= (0.5 * ((A * A) @ squared_inverse_lengths))[:, None]
+        nearness = np.exp(np.minimum(exponent.max(axis=1), 0))
+        np.minimum(exponent, 0, out=exponent)
+        np.exp(exponent, out=exponent)
+        return exponent @ self.weights + products[:, -1] + self.constant, nearness
+
+    @cached_property
+    def _prepared(self) -> tuple[Floats, Floats, Floats]:
+        """What predictions multiply inputs with, half of |p|^2 of every point, inverse squares."""
+        columns = np.concatenate([self.points * self.inverse_lengths, self.linear[None]])
+        half_squares = 0.5 * (self.points * self.points).sum(axis=1)
+        return np.ascontiguousarray(columns.T), half_squares, self.inverse_lengths**2
 
 
 def fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -41,14 +42,23 @@ class MlpEnsemble:
 
     def predict(self, A: Floats) -> Floats:
         """Output of every member at `A` `(n, d)`, `(n_members, n)`."""
-        # All members share the input: their first layers are one matrix product.
-        n_members, n_in, n_hidden = self.weights[0].shape
-        first = self.weights[0].transpose(1, 0, 2).reshape(n_in, n_members * n_hidden)
-        hidden = (A @ first).reshape(len(A), n_members, n_hidden).transpose(1, 0, 2)
-        hidden = hidden + self.biases[0]
-        for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
-            hidden = _silu(hidden) @ weight + bias
+        first, bias = self._prepared
+        hidden = _silu(A @ first + bias)
+        hidden = hidden.reshape(len(A), self.n_members, -1).transpose(1, 0, 2)
+        last = len(self.weights) - 1
+        for layer in range(1, last + 1):
+            hidden = hidden @ self.weights[layer]
+            hidden += self.biases[layer]
+            if layer < last:
+                hidden = _silu(hidden)
         return np.asarray(hidden[..., 0] * self.scale + self.constant)
+
+    @cached_property
+    def _prepared(self) -> tuple[Floats, Floats]:
+        """Weights and biases of all first layers, which share the input, side by side."""
+        n_in = self.weights[0].shape[1]
+        weights = self.weights[0].transpose(1, 0, 2).reshape(n_in, -1)
+        return weights, self.biases[0].reshape(1, -1)
 
 
 def fit(A: Floats, y: Floats, keeps: NDArray[np.bool_], *, seed: int) -> MlpEnsemble:
@@ -111,5 +121,10 @@ def fit(A: Floats, y: Floats, keeps: NDArray[np.bool_], *, seed: int) -> MlpEnse
 
 
 def _silu(x: Floats) -> Floats:
-    # tanh neither overflows nor warns for large arguments.
-    return np.asarray(x * (0.5 + 0.5 * np.tanh(0.5 * x)))
+    """x * sigmoid(x), by tanh, which neither overflows nor warns for large arguments."""
+    gate = 0.5 * x
+    np.tanh(gate, out=gate)
+    gate += 1
+    gate *= x
+    gate *= 0.5
+    return gate

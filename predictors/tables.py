@@ -133,6 +133,12 @@ def tabulate(space: SearchSpace, measure: Callable[[LayerSpec], float]) -> Layer
     )
 
 
+def stage_depths(space: SearchSpace, X: Genomes) -> Counts:
+    """Depth of every stage, a value, `(n, n_stages)`."""
+    index = space.layout.group(X, "depth")
+    return np.stack([np.array(g.depths)[index[:, s]] for s, g in enumerate(space.stages)], axis=1)
+
+
 def decode(space: SearchSpace, X: Genomes) -> Decoded:
     """`X`, a checked batch, taken apart; silent genes are read like any other."""
     layout = space.layout
@@ -144,10 +150,7 @@ def decode(space: SearchSpace, X: Genomes) -> Decoded:
     # Rows of a table seen as (n_shapes * n_blocks, ...).
     shape *= n_blocks
     shape += np.arange(n_blocks)
-    depth_index = layout.group(X, "depth")
-    depth = np.stack(
-        [np.array(stage.depths)[depth_index[:, s]] for s, stage in enumerate(space.stages)], axis=1
-    )
+    depth = stage_depths(space, X)
     active = layout.block_position < depth[:, layout.block_stage]
     if space.bit_choices:
         choices = np.array(space.bit_choices)

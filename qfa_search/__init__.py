@@ -19,17 +19,20 @@ if TYPE_CHECKING:
         QFAError,
         TrainingError,
     )
-    from qfa_search.evaluation import evaluate
+    from qfa_search.evaluation import Evaluation, evaluate
     from qfa_search.evolution import SearchProgress
     from qfa_search.pareto import ParetoFront, hypervolume, non_dominated_mask
     from qfa_search.published import as_released, import_published_supernet
-    from qfa_search.supernet.extract import extract
+    from qfa_search.supernet.extract import StaticNetwork, extract
+    from qfa_search.supernet.mobilenet_v3 import Supernet
     from qfa_search.supernet.recalibrate import recalibrate
+    from qfa_search.supernet.storage import load_supernet
 
 # Where each public name lives.
 _MODULES = {
     "CheckpointMismatchError": "qfa_search.errors",
     "DataError": "qfa_search.errors",
+    "Evaluation": "qfa_search.evaluation",
     "ExportError": "qfa_search.errors",
     "InfeasibleBudgetError": "qfa_search.errors",
     "Limits": "qfa_search.config",
@@ -37,12 +40,15 @@ _MODULES = {
     "QFAError": "qfa_search.errors",
     "SearchConfig": "qfa_search.config",
     "SearchProgress": "qfa_search.evolution",
+    "StaticNetwork": "qfa_search.supernet.extract",
+    "Supernet": "qfa_search.supernet.mobilenet_v3",
     "TrainingError": "qfa_search.errors",
     "as_released": "qfa_search.published",
     "evaluate": "qfa_search.evaluation",
     "extract": "qfa_search.supernet.extract",
     "hypervolume": "qfa_search.pareto",
     "import_published_supernet": "qfa_search.published",
+    "load_supernet": "qfa_search.supernet.storage",
     "non_dominated_mask": "qfa_search.pareto",
     "recalibrate": "qfa_search.supernet.recalibrate",
     "search": "qfa_search.api",
@@ -51,6 +57,7 @@ _MODULES = {
 __all__ = [
     "CheckpointMismatchError",
     "DataError",
+    "Evaluation",
     "ExportError",
     "InfeasibleBudgetError",
     "Limits",
@@ -58,12 +65,15 @@ __all__ = [
     "QFAError",
     "SearchConfig",
     "SearchProgress",
+    "StaticNetwork",
+    "Supernet",
     "TrainingError",
     "as_released",
     "evaluate",
     "extract",
     "hypervolume",
     "import_published_supernet",
+    "load_supernet",
     "non_dominated_mask",
     "recalibrate",
     "search",

@@ -42,6 +42,7 @@ class GenomeLayout:
         n_choices: Choices per gene, `(n_genes,)`.
         groups: Slice of each named group: kernel_size, expand_ratio, depth, resolution and,
             unless the space is in floating point, first_block_bits, block_bits, head_bits.
+        value_table: Value of each choice of each gene, `(n_genes, most choices)`, zeros beyond.
         block_stage: Stage index of each searchable block, `(n_blocks,)`.
         block_position: Position of each block inside its stage, from 0, `(n_blocks,)`.
     """
@@ -80,9 +81,11 @@ class GenomeLayout:
         self.n_genes = start
         self.n_blocks = len(blocks)
         self.n_choices: Genomes = np.array([len(gene.choices) for gene in self.genes])
-        self._values = np.zeros((self.n_genes, int(self.n_choices.max())), dtype=np.int64)
+        self.value_table: Genomes = np.zeros(
+            (self.n_genes, int(self.n_choices.max())), dtype=np.int64
+        )
         for i, gene in enumerate(self.genes):
-            self._values[i, : len(gene.choices)] = gene.choices
+            self.value_table[i, : len(gene.choices)] = gene.choices
 
     def group(self, X: Genomes, name: str) -> Genomes:
         """The columns of one named group, a view."""
@@ -90,7 +93,7 @@ class GenomeLayout:
 
     def values(self, X: Genomes) -> Genomes:
         """Choice values in place of choice indices, same shape."""
-        return self._values[np.arange(self.n_genes), X]
+        return self.value_table[np.arange(self.n_genes), X]
 
     def lowest(self) -> Genomes:
         """Genome with the first choice everywhere."""
@@ -241,8 +244,8 @@ class GenomeLayout:
             raise ValueError(
                 f"expected published genes of shape (n, {self.n_genes}), got {values.shape}"
             )
-        used = np.arange(self._values.shape[1]) < self.n_choices[:, None]
-        hit = (values[:, :, None] == self._values) & used
+        used = np.arange(self.value_table.shape[1]) < self.n_choices[:, None]
+        hit = (values[:, :, None] == self.value_table) & used
         bad = ~hit.any(axis=2)
         if bad.any():
             row, column = (int(i) for i in np.argwhere(bad)[0])

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from predictors.files import load_tensors, save_tensors
+from qfa_search.bundled import resolve_supernet
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from search_spaces import SearchSpace
@@ -37,3 +38,15 @@ def read_supernet(path: str | Path) -> tuple[Supernet, dict[str, Any]]:
             f"{path} does not fit its space: {' '.join(str(error).split())[:300]}"
         ) from error
     return supernet, metadata
+
+
+def load_supernet(name: str | Path | None = None) -> Supernet:
+    """A bundled supernet by name, or the one in a file or folder.
+
+    Its statistics are those it was stored with: recalibrate what you extract from it.
+
+    Raises:
+        ValueError: No such supernet, or an unreadable file.
+        CheckpointMismatchError: Its weights do not fit its space.
+    """
+    return read_supernet(resolve_supernet(name).weights)[0]
