@@ -161,6 +161,20 @@ class AccuracyPredictor:
         top1, disagreement = (np.concatenate(part) for part in zip(*parts, strict=True))
         return top1, disagreement * self.spread_factor
 
+    def extrapolates(self, X: ArrayLike) -> NDArray[np.bool_]:
+        """Which genomes are far from all that the predictor was fitted to, `(n,)`.
+
+        Farther, that is, from the nearest sample than 99 % of the samples are from their
+        nearest one, as the Gaussian process measures distance. Neither the prediction nor its
+        spread is to be trusted there.
+        """
+        genomes = self.space.layout.check(X)
+        parts = [
+            self.process.predict_with_distance(self.descriptors(genomes[start : start + CHUNK]))[1]
+            for start in range(0, max(1, len(genomes)), CHUNK)
+        ]
+        return np.asarray(np.concatenate(parts) > self.process.reach)
+
     def save(self, path: str | Path) -> None:
         """Write everything as one safetensors file, the space and the report as metadata."""
         tensors: Tensors = {
@@ -177,6 +191,7 @@ class AccuracyPredictor:
             "report": self.report.to_dict(),
             "n_samples": self.n_samples,
             "process_constant": self.process.constant,
+            "process_reach": self.process.reach,
             "ensemble_constant": self.ensemble.constant,
             "ensemble_scale": self.ensemble.scale,
             "share": self.share,
@@ -206,6 +221,7 @@ class AccuracyPredictor:
                 process=GaussianProcess(
                     **{name: tensors[f"process.{name}"] for name in _PROCESS_ARRAYS},
                     constant=data["process_constant"],
+                    reach=data["process_reach"],
                 ),
                 ensemble=MlpEnsemble(
                     tuple(tensors[f"ensemble.{i}.weight"] for i in range(n_layers)),

@@ -129,7 +129,7 @@ def _raw(space: SearchSpace, X: Genomes) -> NDArray[np.float32]:
         for side in (noise[..., 0], noise[..., 1]):
             per_block.append(side[..., 0] + side[..., 1] + side[..., 2])
     stage = (np.arange(len(space.stages)) == layout.block_stage[:, None]).astype(np.float32)
-    sums = raw[:, groups["stages"]].reshape(len(X), len(per_block), -1)
+    sums = raw[:, groups["stages"]].reshape(len(X), len(per_block), len(space.stages))
     for kind, values in enumerate(per_block):
         values[skipped] = 0
         sums[:, kind] = values @ stage

@@ -116,7 +116,9 @@ def fill_features(
     digits = X.astype(np.uint8)
     for name in BLOCK_GROUPS:
         if name in layout.groups:
-            entries = layout.group(digits, name).reshape(len(X), layout.n_blocks, -1)
+            genes = layout.groups[name]
+            per_block = (genes.stop - genes.start) // layout.n_blocks
+            entries = digits[:, genes].reshape(len(X), layout.n_blocks, per_block)
             np.copyto(entries, NO_DIGIT, where=skipped[:, :, None])
     result[:] = digits.take(columns.gene, axis=1) == columns.digit
     start = columns.depth_start

@@ -16,6 +16,7 @@ MAX_POINTS = 1500  # training points that are kept; the time to fit grows with t
 N_TUNING = 300  # points that the hyperparameters are chosen on
 MAX_ITERATIONS = 40
 MIN_NOISE = 1e-6
+REACH_QUANTILE = 0.99
 PRIOR_SD = 2.0  # of the logarithm of every hyperparameter, around its starting value
 
 
@@ -29,6 +30,8 @@ class GaussianProcess:
         weights: Weight of the kernel at every training point, `(m,)`.
         linear: Weights of the linear part, `(d,)`.
         constant: What is added.
+        reach: Distance from a training point to the nearest other one, in length scales, that
+            1 % of the points exceed; what is farther from all points is an extrapolation.
     """
 
     inverse_lengths: Floats
@@ -36,16 +39,16 @@ class GaussianProcess:
     weights: Floats
     linear: Floats
     constant: float
+    reach: float
 
     def predict(self, A: Floats) -> Floats:
         """Mean of the process at `A` `(n, d)`, `(n,)`."""
-        return self.predict_with_nearness(A)[0]
+        return self.predict_with_distance(A)[0]
 
-    def predict_with_nearness(self, A: Floats) -> tuple[Floats, Floats]:
-        """Mean of the process, and how near its nearest training point is, both `(n,)`.
+    def predict_with_distance(self, A: Floats) -> tuple[Floats, Floats]:
+        """Mean of the process, and the distance to the nearest training point, both `(n,)`.
 
-        Nearness is the RBF kernel of the two over its largest value: 1 at a training point,
-        near 0 far from all.
+        Distances are in length scales.
         """
         columns, half_squares, squared_inverse_lengths = self._prepared
         # exp(x.p - |x|^2 / 2 - |p|^2 / 2), the products of all points and the linear part at once.
@@ -53,10 +56,10 @@ class GaussianProcess:
         exponent = products[:, :-1]
         exponent -= half_squares
         exponent -= (0.5 * ((A * A) @ squared_inverse_lengths))[:, None]
-        nearness = np.exp(np.minimum(exponent.max(axis=1), 0))
         np.minimum(exponent, 0, out=exponent)
-        np.exp(exponent, out=exponent)
-        return exponent @ self.weights + products[:, -1] + self.constant, nearness
+        distance = np.sqrt(-2 * exponent.max(axis=1))
+        kernel = np.exp(exponent, out=exponent)
+        return kernel @ self.weights + products[:, -1] + self.constant, distance
 
     @cached_property
     def _prepared(self) -> tuple[Floats, Floats, Floats]:
@@ -96,7 +99,8 @@ def fit(
     for group, length, slope in zip(groups, lengths, slopes, strict=True):
         inverse_lengths[group], linear[group] = 1 / length, slope
     scaled = points * inverse_lengths
-    kernel = amplitude * np.exp(-0.5 * _squared_distances(scaled, scaled))
+    distances = _squared_distances(scaled, scaled)
+    kernel = amplitude * np.exp(-0.5 * distances)
     kernel += (points * linear) @ points.T + noise * np.eye(len(points))
     weights = np.linalg.solve(kernel, targets) * scale
     return GaussianProcess(
@@ -105,6 +109,7 @@ def fit(
         weights=(weights * amplitude).astype(np.float32),
         linear=(linear * (weights @ points)).astype(np.float32),
         constant=constant,
+        reach=_reach(distances),
     )
 
 
@@ -160,6 +165,12 @@ def _unpack(theta: Floats, n_groups: int) -> tuple[Floats, Floats, float, float]
     values = np.exp(theta)
     lengths, slopes = values[:n_groups], values[n_groups : 2 * n_groups]
     return lengths, slopes, float(values[-2]), float(values[-1]) + MIN_NOISE
+
+
+def _reach(squared_distances: Floats) -> float:
+    """Distance to the nearest other point that 1 % of the points exceed."""
+    np.fill_diagonal(squared_distances, np.inf)
+    return float(np.sqrt(np.quantile(squared_distances.min(axis=1), REACH_QUANTILE)))
 
 
 def _squared_distances(A: Floats, B: Floats) -> Floats:

@@ -44,7 +44,7 @@ class MlpEnsemble:
         """Output of every member at `A` `(n, d)`, `(n_members, n)`."""
         first, bias = self._prepared
         hidden = _silu(A @ first + bias)
-        hidden = hidden.reshape(len(A), self.n_members, -1).transpose(1, 0, 2)
+        hidden = hidden.reshape(len(A), self.n_members, self.weights[0].shape[2]).transpose(1, 0, 2)
         last = len(self.weights) - 1
         for layer in range(1, last + 1):
             hidden = hidden @ self.weights[layer]
@@ -121,7 +121,7 @@ def fit(A: Floats, y: Floats, keeps: NDArray[np.bool_], *, seed: int) -> MlpEnse
 
 
 def _silu(x: Floats) -> Floats:
-    """x * sigmoid(x), by tanh, which neither overflows nor warns for large arguments."""
+    """Sigmoid-weighted x, by tanh, which neither overflows nor warns for large arguments."""
     gate = 0.5 * x
     np.tanh(gate, out=gate)
     gate += 1

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qfa_search.evolution import SearchProgress
     from qfa_search.pareto import ParetoFront, hypervolume, non_dominated_mask
     from qfa_search.published import as_released, import_published_supernet
+    from qfa_search.refining import RefinedRound, refine
     from qfa_search.supernet.extract import StaticNetwork, extract
     from qfa_search.supernet.mobilenet_v3 import Supernet
     from qfa_search.supernet.recalibrate import recalibrate
@@ -38,6 +39,7 @@ _MODULES = {
     "Limits": "qfa_search.config",
     "ParetoFront": "qfa_search.pareto",
     "QFAError": "qfa_search.errors",
+    "RefinedRound": "qfa_search.refining",
     "SearchConfig": "qfa_search.config",
     "SearchProgress": "qfa_search.evolution",
     "StaticNetwork": "qfa_search.supernet.extract",
@@ -51,6 +53,7 @@ _MODULES = {
     "load_supernet": "qfa_search.supernet.storage",
     "non_dominated_mask": "qfa_search.pareto",
     "recalibrate": "qfa_search.supernet.recalibrate",
+    "refine": "qfa_search.refining",
     "search": "qfa_search.api",
 }
 
@@ -63,6 +66,7 @@ __all__ = [
     "Limits",
     "ParetoFront",
     "QFAError",
+    "RefinedRound",
     "SearchConfig",
     "SearchProgress",
     "StaticNetwork",
@@ -76,6 +80,7 @@ __all__ = [
     "load_supernet",
     "non_dominated_mask",
     "recalibrate",
+    "refine",
     "search",
 ]
 

@@ -19,7 +19,7 @@ from qfa_search.config import (
     SearchConfig,
 )
 from qfa_search.errors import InfeasibleBudgetError
-from qfa_search.evolution import Archive, SearchProgress, evolve
+from qfa_search.evolution import Archive, SearchProgress, evolve, first_state
 from qfa_search.initial import cheapest_genome, initial_population
 from qfa_search.pareto import ParetoFront, non_dominated_mask
 from qfa_search.problem import (
@@ -30,6 +30,7 @@ from qfa_search.problem import (
     objective_values,
     predict_top1,
 )
+from qfa_search.search_state import StateFile, search_settings
 from qfa_search.target import SearchTarget, resolve_target
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
@@ -57,6 +58,8 @@ def search(
     seed: int = 0,
     crossover_prob: float = DEFAULT_CROSSOVER_PROB,
     mutation_prob: float = DEFAULT_MUTATION_PROB,
+    state_file: str | Path | None = None,
+    resume: bool = False,
     callback: Callable[[SearchProgress], None] | None = None,
 ) -> ParetoFront:
     """The best subnets inside hard limits: a Pareto front found by NSGA-II.
@@ -68,8 +71,8 @@ def search(
             `predictor` is given.
         space: Search space, its name or TOML file; the supernet's or predictor's by default.
         predictor: Ranks the subnets: a file, or anything with `space` and `predict(X)` (and
-            `predict_with_spread(X)`, if it knows how sure it is). By default the one beside the
-            supernet.
+            `predict_with_spread(X)` and `extrapolates(X)`, if it knows how sure it is). By
+            default the one beside the supernet.
         initial: Genomes `(n, n_genes)` to start from, beside others. By default the front of
             the supernet's samples.
         max_mflops: Limit on 8-bit-equivalent MACs of the real network, millions.
@@ -87,6 +90,9 @@ def search(
         seed: Of every random choice.
         crossover_prob: Chance of a differing gene to be exchanged between two parents.
         mutation_prob: Chance of a gene to change.
+        state_file: Keeps the state of the search, so that a killed one can go on. Remove it
+            when the front is stored.
+        resume: Go on from `state_file` if it exists; the front is that of an unbroken search.
         callback: Called with a `SearchProgress` after each generation.
 
     Returns:
@@ -95,8 +101,12 @@ def search(
     Raises:
         ValueError: An argument is out of range, or a file cannot be read.
         InfeasibleBudgetError: No subnet is inside the limits.
-        CheckpointMismatchError: Space, supernet and predictor do not fit each other.
+        CheckpointMismatchError: Space, supernet and predictor do not fit each other, or
+            `state_file` is of a search with other settings.
+        QFAError: `state_file` exists, and `resume` is not set.
     """
+    if resume and state_file is None:
+        raise ValueError("resume needs the state_file to resume from")
     config = SearchConfig(
         limits=Limits(
             max_mflops=max_mflops,
@@ -117,9 +127,13 @@ def search(
     target = resolve_target(supernet=supernet, space=space, predictor=predictor)
     if isinstance(latency_table, str | Path):
         latency_table = LatencyTable.load(latency_table)
-    costs, columns = _cost_function(target.space, config, latency_table)
+    costs, columns = cost_function(target.space, config, latency_table)
     given = target.known_front(config.objectives) if initial is None else _checked(target, initial)
-    archive = _run(target, config, costs, given, callback)
+    kept = None
+    if state_file is not None:
+        settings = search_settings(target, config, given, latency_table)
+        kept = StateFile(state_file, settings, resume=resume)
+    archive = _run(target, config, costs, given, kept, callback)
     return _front(target, config, costs, archive, columns)
 
 
@@ -133,6 +147,7 @@ def _run(
     config: SearchConfig,
     costs: CostFunction,
     given: Genomes | None,
+    kept: StateFile | None,
     callback: Callable[[SearchProgress], None] | None,
 ) -> Archive:
     """Everything worth keeping of a run of NSGA-II.
@@ -153,18 +168,22 @@ def _run(
     cheapest = cheapest_genome(layout, violation)
     if violation(cheapest[None])[0] > 0:
         raise InfeasibleBudgetError(_too_expensive(target.space, limits, costs, cheapest))
-    archive = Archive(layout.n_genes, len(config.objectives))
+    state = kept.start if kept else None
+    archive = state.archive if state else Archive(layout.n_genes, len(config.objectives))
     problem = SubnetProblem(target.space, target.predictor, costs, config, archive.add)
-    start = initial_population(
-        layout,
-        # A stream of its own: pymoo seeds another one with the same number.
-        np.random.default_rng([config.seed, 1]),
-        config.population,
-        lambda X: violation(X) <= 0,
-        cheapest,
-        given,
-    )
-    evolve(problem, start, archive, _worst_corner(target.space, config, costs), callback)
+    if state is None:
+        start = initial_population(
+            layout,
+            # A stream of its own: the generations have another one with the same number.
+            np.random.default_rng([config.seed, 1]),
+            config.population,
+            lambda X: violation(X) <= 0,
+            cheapest,
+            given,
+        )
+        state = first_state(problem, start, archive)
+    corner = _worst_corner(target.space, config, costs)
+    evolve(problem, state, corner, callback, kept.keep if kept else None)
     if not len(archive.X):
         # Every population has subnets inside the cost limits, so min_top1 is what is missed.
         assert limits.min_top1 is not None
@@ -193,6 +212,9 @@ def _front(
     spread = np.full(len(X), np.nan)
     if hasattr(target.predictor, "predict_with_spread"):
         spread = np.asarray(target.predictor.predict_with_spread(X)[1], dtype=np.float64)
+    extrapolates = np.zeros(len(X), dtype=bool)
+    if hasattr(target.predictor, "extrapolates"):
+        extrapolates = np.asarray(target.predictor.extrapolates(X), dtype=bool)
     values = {**table, "top1": top1}
     feasible = np.flatnonzero((constraint_values(values, config) <= 0).all(axis=1))
     F = objective_values(values, config.objectives)[feasible]
@@ -204,6 +226,7 @@ def _front(
         top1_predicted=top1[kept],
         top1_spread=spread[kept],
         top1_measured=np.full(len(kept), np.nan),
+        extrapolates=extrapolates[kept],
         objectives=config.objectives,
         limits=config.limits,
         seed=config.seed,
@@ -213,7 +236,7 @@ def _front(
     )
 
 
-def _cost_function(
+def cost_function(
     space: SearchSpace, config: SearchConfig, table: LatencyTable | None
 ) -> tuple[CostFunction, tuple[str, ...]]:
     """Costs of genomes by column, and the columns there are."""

@@ -144,7 +144,7 @@ def open_data(source: str, *, channels: int, resolution: int, split_seed: int = 
         if channels != 1:
             raise DataError(f"fashion-mnist images are grey, the space wants {channels} channels")
     else:
-        _class_folders(Path(source) / "train")
+        class_folders(Path(source) / "train")
     return ImageData(source, channels, resolution, split_seed)
 
 
@@ -220,7 +220,12 @@ def _read_idx(path: Path) -> np.ndarray:
     return values.reshape(shape).copy()
 
 
-def _class_folders(root: Path) -> list[Path]:
+def class_folders(root: Path) -> list[Path]:
+    """The class folders in `root`, sorted.
+
+    Raises:
+        DataError: There are fewer than two.
+    """
     folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
     if len(folders) < 2:
         raise DataError(
@@ -236,10 +241,10 @@ def _read_folder(
     """Decode a folder once: shorter side to `resolution`, centre crop, grey or colour."""
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    classes = [p.name for p in _class_folders(root / "train")]
+    classes = [p.name for p in class_folders(root / "train")]
     folder = root / ("train" if part == "train" else "val")
     if part == "test":
-        test_classes = [p.name for p in _class_folders(folder)]
+        test_classes = [p.name for p in class_folders(folder)]
         if not set(test_classes) <= set(classes):
             raise DataError(f"{folder} has classes {test_classes}, train has {classes}")
     found = [

@@ -25,6 +25,33 @@ class Evaluation:
     n_images: int
 
 
+class Score:
+    """Top-1 and cross-entropy, gathered batch by batch."""
+
+    def __init__(self) -> None:
+        """Start without any image."""
+        self._n_correct, self._n_images, self._loss = 0, 0, 0.0
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Count a batch: logits `(n, n_classes)`, labels `(n,)`."""
+        if logits.dtype == torch.float16:
+            logits = logits.float()
+        self._n_correct += int((logits.argmax(1) == labels).sum())
+        self._loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+        self._n_images += len(labels)
+
+    def result(self) -> Evaluation:
+        """The scores over all batches.
+
+        Raises:
+            ValueError: There was no batch.
+        """
+        if self._n_images == 0:
+            raise ValueError("evaluate needs at least one batch of images, got none")
+        n = self._n_images
+        return Evaluation(100 * self._n_correct / n, self._loss / n, n)
+
+
 @torch.inference_mode()
 def evaluate(network: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
     """Top-1 and cross-entropy of a recalibrated static network.
@@ -39,13 +66,7 @@ def evaluate(network: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]) -> Eva
     if network.training:
         raise ValueError("evaluate needs a network in evaluation mode: call network.eval() first")
     device = next(network.parameters()).device
-    n_correct, n_images, loss = 0, 0, 0.0
+    score = Score()
     for images, labels in loader:
-        labels = labels.to(device)
-        logits = network(images.to(device))
-        n_correct += int((logits.argmax(1) == labels).sum())
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        n_images += len(labels)
-    if n_images == 0:
-        raise ValueError("evaluate needs at least one batch of images, got none")
-    return Evaluation(100 * n_correct / n_images, loss / n_images, n_images)
+        score.add(network(images.to(device)), labels.to(device))
+    return score.result()

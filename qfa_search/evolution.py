@@ -94,45 +94,84 @@ class Population:
     crowding: Floats
 
 
+@dataclass(slots=True, kw_only=True)
+class SearchState:
+    """All that the further course of a search depends on.
+
+    Attributes:
+        generation: Generations done.
+        population: Survivors of the last one.
+        archive: The front so far.
+        seen: Every genome that was evaluated.
+        rng: Source of all randomness.
+    """
+
+    generation: int
+    population: Population
+    archive: Archive
+    seen: SeenGenomes
+    rng: np.random.Generator
+
+
+def first_state(problem: SubnetProblem, initial: Genomes, archive: Archive) -> SearchState:
+    """The state before the first generation.
+
+    Args:
+        problem: Genomes to F and G; its `on_evaluated` is `archive.add`.
+        initial: Different canonical genomes, `(n, n_genes)`.
+        archive: Receives every evaluation.
+    """
+    seen = SeenGenomes()
+    seen.mark_new(initial)
+    size = max(problem.config.population, len(initial))
+    return SearchState(
+        generation=0,
+        population=survivors(*_evaluated(problem, initial), size),
+        archive=archive,
+        seen=seen,
+        rng=np.random.default_rng(problem.config.seed),
+    )
+
+
 def evolve(
     problem: SubnetProblem,
-    initial: Genomes,
-    archive: Archive,
+    state: SearchState,
     ref_point: Floats,
     listener: Callable[[SearchProgress], None] | None = None,
+    keeper: Callable[[SearchState], None] | None = None,
 ) -> None:
-    """Run NSGA-II from `initial`; what it finds is in `archive`, which the problem feeds.
+    """Run NSGA-II on from `state`; what it finds is in its archive, which the problem feeds.
 
     The parts are pymoo's and moocore's: problem, operators, sorting, crowding distance. The loop
     around them is not pymoo's, which keeps every individual as a Python object and spends more
     time on those than the predictor needs.
 
     Args:
-        problem: Genomes to F and G; its `on_evaluated` is `archive.add`.
-        initial: Different canonical genomes, `(n, n_genes)`.
-        archive: Receives every evaluation.
+        problem: Genomes to F and G; its `on_evaluated` is the archive's `add`.
+        state: Where to start; changed from generation to generation.
         ref_point: Worst value of each objective in `F`, for the reported hypervolume.
-        listener: Called after the initial population and after each generation.
+        listener: Called with the progress at the start and after each generation.
+        keeper: Called with the state at the same times.
 
     References:
         Deb et al., A fast and elitist multiobjective genetic algorithm: NSGA-II, IEEE Trans.
         Evol. Comput. 6(2), 2002.
     """
-    config = problem.config
-    rng = np.random.default_rng(config.seed)
-    seen = SeenGenomes()
-    seen.mark_new(initial)
-    population = survivors(*_evaluated(problem, initial), max(config.population, len(initial)))
-    for generation in range(config.generations + 1):
-        if generation > 0:
-            offspring = breed(problem, population, seen, rng)
+    config, archive = problem.config, state.archive
+    start = state.generation
+    for generation in range(start, config.generations + 1):
+        if generation > start:
+            offspring = breed(problem, state.population, state.seen, state.rng)
             X, F, CV = _evaluated(problem, offspring)
-            population = survivors(
-                np.concatenate([population.X, X]),
-                np.concatenate([population.F, F]),
-                np.concatenate([population.CV, CV]),
+            state.population = survivors(
+                np.concatenate([state.population.X, X]),
+                np.concatenate([state.population.F, F]),
+                np.concatenate([state.population.CV, CV]),
                 config.population,
             )
+            state.generation = generation
+        if keeper is not None:
+            keeper(state)
         if listener is not None:
             listener(
                 SearchProgress(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.files import read_metadata
 from qfa_search.errors import CheckpointMismatchError, DataError
 
 if TYPE_CHECKING:
     from qfa_search.data import Images, SplitName
     from qfa_search.evaluation import Evaluation
+    from qfa_search.image_folder import FolderImages
     from qfa_search.supernet.mobilenet_v3 import Supernet
 
 EVALUATION_BATCH = 250
+IMAGENET = "imagenet"  # preprocessing of the published recipe, by the supernet's metadata
+IMAGENET_BATCHES = 30
+LARGEST_GROUP = 16  # subnets that share the decoding of an image folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,18 @@ class MeasureConfig:
         return f"{self.n_batches}x{self.batch_size}"
 
 
+def measure_config(supernet: Path, data: str, split: SplitName = "val") -> MeasureConfig:
+    """How subnets of a supernet are measured; the published one has the published setting.
+
+    Raises:
+        ValueError: No such supernet.
+    """
+    config = MeasureConfig(supernet=supernet, data=data, split=split)
+    if read_metadata(supernet, "supernet").get("preprocessing") == IMAGENET:
+        return replace(config, n_batches=IMAGENET_BATCHES)
+    return config
+
+
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """The score of one genome of a batch.
@@ -79,17 +96,53 @@ def measure(config: MeasureConfig, X: NDArray[np.int64], *, jobs: int = 1) -> It
     """
     from joblib import Parallel, delayed
 
-    supernet, _, _ = _workspace(config)  # raises here, before any process starts
+    from qfa_search.data import Images
+
+    supernet, _, held_out = _workspace(config)  # raises here, before any process starts
     X = supernet.space.layout.check(X)
-    tasks = (delayed(_measure_one)(config, index, genome) for index, genome in enumerate(X))
-    results: Iterator[Measurement] = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
-    return results
+    size = 1 if isinstance(held_out, Images) else min(LARGEST_GROUP, -(-len(X) // max(jobs, 1)))
+    groups = (range(start, min(start + size, len(X))) for start in range(0, len(X), max(size, 1)))
+    tasks = (delayed(_measure_group)(config, group, X[group]) for group in groups)
+    results = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+    return (measurement for group in results for measurement in group)
 
 
 def measure_all(config: MeasureConfig, X: NDArray[np.int64], *, jobs: int = 1) -> list[Evaluation]:
     """`measure`, with the evaluations in the order of `X`."""
     found = {m.index: m.evaluation for m in measure(config, X, jobs=jobs)}
     return [found[index] for index in range(len(X))]
+
+
+def _measure_group(
+    config: MeasureConfig, indices: range, X: NDArray[np.int64]
+) -> list[Measurement]:
+    """Measure the subnets `X`, whose rows in the genomes asked for are `indices`."""
+    import torch
+
+    from qfa_search.data import Images
+    from qfa_search.shared_passes import score_together
+
+    supernet, train, held_out = _workspace(config)
+    if isinstance(held_out, Images):
+        return [_measure_one(config, i, genome) for i, genome in zip(indices, X, strict=True)]
+    assert not isinstance(train, Images)
+    started = time.perf_counter()
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        evaluations = score_together(
+            supernet,
+            [supernet.space.layout.decode(genome) for genome in X],
+            train,
+            held_out,
+            n_batches=config.n_batches,
+            batch_size=config.batch_size,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+        )
+    finally:
+        torch.set_num_threads(n_threads)
+    seconds = (time.perf_counter() - started) / len(X)
+    return [Measurement(i, e, seconds) for i, e in zip(indices, evaluations, strict=True)]
 
 
 def _measure_one(config: MeasureConfig, index: int, genome: NDArray[np.int64]) -> Measurement:
@@ -114,7 +167,9 @@ def _measure_one(config: MeasureConfig, index: int, genome: NDArray[np.int64]) -
 
 
 @lru_cache(maxsize=2)
-def _workspace(config: MeasureConfig) -> tuple[Supernet, Images, Images]:
+def _workspace(
+    config: MeasureConfig,
+) -> tuple[Supernet, Images | FolderImages, Images | FolderImages]:
     """Supernet, recalibration images and images to score on; loaded once per process."""
     from qfa_search.allocator import reuse_freed_memory
     from qfa_search.data import open_data
@@ -124,6 +179,8 @@ def _workspace(config: MeasureConfig) -> tuple[Supernet, Images, Images]:
     supernet, metadata = read_supernet(config.supernet)
     space = supernet.space
     split: dict[str, Any] = metadata["split"]
+    if metadata.get("preprocessing") == IMAGENET:
+        return supernet, *_imagenet(config, split["seed"], supernet.space.n_classes)
     data = open_data(
         config.data,
         channels=space.input_channels,
@@ -143,3 +200,16 @@ def _workspace(config: MeasureConfig) -> tuple[Supernet, Images, Images]:
     train = data.images("train")
     drawn = train.drawn(config.n_batches * config.batch_size)
     return supernet, drawn, data.images(config.split)
+
+
+def _imagenet(
+    config: MeasureConfig, split_seed: int, n_classes: int
+) -> tuple[FolderImages, FolderImages]:
+    """Images of the user's folder; its validation split is stored beside the supernet."""
+    from qfa_search.image_folder import SPLIT_FILE, FolderData
+
+    folder = FolderData(Path(config.data), split_seed, config.supernet.with_name(SPLIT_FILE))
+    if len(folder.classes) != n_classes:
+        raise DataError(f"{config.data} has {len(folder.classes)} classes, expected {n_classes}")
+    train = folder.images("train").drawn(config.n_batches * config.batch_size)
+    return train, folder.images(config.split)

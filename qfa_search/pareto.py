@@ -75,6 +75,7 @@ class FrontMember:
         top1_predicted: By the predictor, percent.
         top1_spread: Standard deviation of the predictor, percent points; NaN if it has none.
         top1_measured: On the validation split, percent; NaN if not measured.
+        extrapolates: Whether it is far from all that the predictor was fitted to.
         costs: Every cost column.
     """
 
@@ -84,6 +85,7 @@ class FrontMember:
     top1_predicted: float
     top1_spread: float
     top1_measured: float
+    extrapolates: bool
     costs: dict[str, float]
 
     @property
@@ -106,6 +108,8 @@ class ParetoFront(Sequence[FrontMember]):
         top1_predicted: Percent, `(n,)`.
         top1_spread: Percent points, `(n,)`; NaN without an ensemble.
         top1_measured: Percent on the validation split, `(n,)`; NaN where not measured.
+        extrapolates: Which members are far from all that the predictor was fitted to, so that
+            neither their prediction nor its spread is to be trusted, `(n,)`; none by default.
         objectives: What was traded off.
         limits: What no member exceeds.
         seed: Of the search.
@@ -120,6 +124,7 @@ class ParetoFront(Sequence[FrontMember]):
     top1_predicted: Floats
     top1_spread: Floats
     top1_measured: Floats
+    extrapolates: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     objectives: tuple[str, ...] = ("top1", "mflops")
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
@@ -130,7 +135,9 @@ class ParetoFront(Sequence[FrontMember]):
     def __post_init__(self) -> None:
         """Sort the members; a ValueError names a column of the wrong length."""
         n = len(self.X)
-        columns = {name: getattr(self, name) for name in _TOP1_COLUMNS} | dict(self.costs)
+        if not len(self.extrapolates):
+            object.__setattr__(self, "extrapolates", np.zeros(n, dtype=bool))
+        columns = {name: getattr(self, name) for name in _COLUMNS} | dict(self.costs)
         for name, column in columns.items():
             if np.shape(column) != (n,):
                 raise ValueError(f"expected {name} of shape ({n},), got {np.shape(column)}")
@@ -166,6 +173,7 @@ class ParetoFront(Sequence[FrontMember]):
             top1_predicted=float(self.top1_predicted[i]),
             top1_spread=float(self.top1_spread[i]),
             top1_measured=float(self.top1_measured[i]),
+            extrapolates=bool(self.extrapolates[i]),
             costs={name: column[i].item() for name, column in self.costs.items()},
         )
 
@@ -182,13 +190,13 @@ class ParetoFront(Sequence[FrontMember]):
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per member: top1, its three sources, every cost column, genome (a tuple)."""
+        """One row per member: top1, its sources, extrapolates, every cost column, genome."""
         import pandas as pd
 
         return pd.DataFrame(
             {
                 "top1": self.top1,
-                **{name: getattr(self, name) for name in _TOP1_COLUMNS},
+                **{name: getattr(self, name) for name in _COLUMNS},
                 **self.costs,
                 "genome": [tuple(row) for row in self.X.tolist()],
             }
@@ -296,7 +304,7 @@ class ParetoFront(Sequence[FrontMember]):
             "members": [
                 {
                     "genome": self.X[i].tolist(),
-                    **{name: _or_none(getattr(self, name)[i]) for name in _TOP1_COLUMNS},
+                    **{name: _or_none(getattr(self, name)[i]) for name in _COLUMNS},
                     "costs": {name: _or_none(column[i]) for name, column in self.costs.items()},
                 }
                 for i in range(len(self))
@@ -329,6 +337,7 @@ class ParetoFront(Sequence[FrontMember]):
                     for name in (members[0]["costs"] if members else data["objectives"])
                 },
                 **{name: _array([m[name] for m in members]) for name in _TOP1_COLUMNS},
+                extrapolates=np.array([m.get("extrapolates", False) for m in members], dtype=bool),
                 objectives=tuple(data["objectives"]),
                 limits=Limits.from_dict(data["limits"]),
                 seed=data["seed"],
@@ -365,11 +374,12 @@ class ParetoFront(Sequence[FrontMember]):
     def _pick(self, indices: NDArray[np.int64]) -> None:
         object.__setattr__(self, "X", self.X[indices])
         object.__setattr__(self, "costs", {n: c[indices] for n, c in self.costs.items()})
-        for name in _TOP1_COLUMNS:
+        for name in _COLUMNS:
             object.__setattr__(self, name, getattr(self, name)[indices])
 
 
 _TOP1_COLUMNS = ("top1_predicted", "top1_spread", "top1_measured")
+_COLUMNS = (*_TOP1_COLUMNS, "extrapolates")
 
 
 def _or_none(value: Any) -> float | int | None:

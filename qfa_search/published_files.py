@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     import torch
 
     def load(*, mmap: bool) -> Any:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about protocols of plain pickles
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
 
     try:
         try:
@@ -89,8 +92,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         ) from error
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
-    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not a readable checkpoint: {error}") from error
+    except Exception as error:  # the unpickler raises whatever damaged bytes lead it to
+        raise ValueError(f"{path} is not a readable checkpoint: {error!r}") from error
     if isinstance(data, Mapping) and isinstance(data.get("state_dict"), Mapping):
         data = data["state_dict"]
     if not isinstance(data, Mapping) or not all(isinstance(name, str) for name in data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -29,13 +30,20 @@ def evaluate(
 ) -> None:
     """Measure a subnet, or every member of a front, on held-out images."""
     from qfa_search.bundled import resolve_supernet
-    from qfa_search.measuring import MeasureConfig, measure_all
+    from qfa_search.measuring import measure_all, measure_config
     from qfa_search.subnet_files import read_subnets
 
     files = resolve_supernet(supernet)
     X, predicted = read_subnets(file, files)
-    config = MeasureConfig(supernet=files.weights, data=data, split=split.value)
+    config = measure_config(files.weights, data, split.value)
+    started = time.perf_counter()
     found = measure_all(config, X, jobs=jobs)
+    rate = sum(e.n_images for e in found) / (time.perf_counter() - started)
+    if split is Split.test:
+        from qfa_search.split_records import record_test_use
+
+        record = record_test_use(file, files.digest(), len(X))
+        typer.echo(f"test images were used: recorded in {record}", err=True)
 
     import pandas as pd
 
@@ -57,4 +65,4 @@ def evaluate(
     shown = [c for c in frame.columns if c.startswith(("top1", "cross")) or c in HEADINGS]
     rows = [[str(i), *(number(v) for v in row)] for i, row in enumerate(frame[shown].to_numpy())]
     print_table(["index", *shown], rows)
-    typer.echo(f"{found[0].n_images} {split.value} images each")
+    typer.echo(f"{found[0].n_images} {split.value} images each, {rate:.0f} images/s")

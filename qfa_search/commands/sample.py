@@ -35,7 +35,7 @@ def sample(
     from rich.progress import Progress
 
     from qfa_search.bundled import resolve_supernet
-    from qfa_search.measuring import MeasureConfig
+    from qfa_search.measuring import measure_config
     from qfa_search.parallel import parallel_backend
     from qfa_search.samples import SampleStore
     from qfa_search.sampling import draw_stratified
@@ -54,7 +54,7 @@ def sample(
                 progress.update(task, advance=1)
 
             measured = run(
-                MeasureConfig(supernet=files.weights, data=data),
+                measure_config(files.weights, data),
                 store,
                 X,
                 supernet_digest=files.digest(),

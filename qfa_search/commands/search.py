@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qfa_search.commands.progress import search_progress
 from qfa_search.config import Limits, SearchConfig
 
 if TYPE_CHECKING:
-    from qfa_search.evolution import SearchProgress
     from qfa_search.pareto import ParetoFront
 
 LIMITS = "Limits (hard: no member of the front exceeds one)"
@@ -86,11 +84,22 @@ def search(
             rich_help_panel=RESULT,
         ),
     ] = None,
+    refine: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="K times measure members (16, or N of --measure), fit the predictor again with "
+            "them, search again; report the measured ones.",
+            rich_help_panel=RESULT,
+        ),
+    ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="NAME|DIR", help="Images for --measure.", rich_help_panel=RESULT),
+        typer.Option(
+            metavar="NAME|DIR", help="Images for --measure and --refine.", rich_help_panel=RESULT
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Processes for --measure.", rich_help_panel=RESULT)] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes that measure.", rich_help_panel=RESULT)] = 1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -99,6 +108,14 @@ def search(
             rich_help_panel=RESULT,
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the search that was killed in --out.",
+            rich_help_panel=RESULT,
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print front.json.", rich_help_panel=RESULT)
     ] = False,
@@ -126,7 +143,7 @@ def search(
             max_latency_ms=max_latency_ms,
             min_top1=min_top1,
         )
-        SearchConfig(
+        config = SearchConfig(
             limits=limits,
             objectives=names,
             population=population,
@@ -135,17 +152,41 @@ def search(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    if measure is not None and (data is None or measure < 1 or (predictor and not supernet)):
-        raise typer.BadParameter(
-            "--measure needs a number of at least 1, --data, and with --predictor also --supernet"
-        )
+    for option, number in (("--measure", measure), ("--refine", refine)):
+        if number is not None and (data is None or number < 1 or (predictor and not supernet)):
+            raise typer.BadParameter(
+                f"{option} needs a number of at least 1, --data, and with --predictor also "
+                "--supernet"
+            )
+    if resume and out is None:
+        raise typer.BadParameter("--resume needs --out, the folder of the search to go on with")
 
     from qfa_search import front_files
     from qfa_search.api import search as run_search
 
     if out is not None:
-        front_files.check_is_free(out)
-    with _progress(quiet) as callback:
+        front_files.check_is_free(out, resume=resume)
+    if refine is not None and data is not None:
+        from qfa_search.commands.refinement import run_refinement
+
+        folder = out if out is not None else front_files.new_run_folder()
+        front = run_refinement(
+            config,
+            data=data,
+            rounds=refine,
+            folder=folder,
+            supernet=supernet,
+            predictor=predictor,
+            space=space,
+            latency_table=latency_table,
+            batch=measure,
+            jobs=jobs,
+            resume=resume,
+            quiet=quiet,
+        )
+        _report(front, folder, as_json=as_json, quiet=quiet)
+        return
+    with search_progress(quiet) as callback:
         front = run_search(
             supernet=supernet,
             predictor=predictor,
@@ -155,13 +196,23 @@ def search(
             population=population,
             generations=generations,
             seed=seed,
+            # Where no --out was given there is nothing that a later command could name.
+            state_file=out / front_files.state_name() if out is not None else None,
+            resume=resume,
             callback=callback,
             **asdict(limits),
         )
     if measure is not None and data is not None:
         front = _measured(front, supernet, data, measure, jobs, quiet)
     folder = out if out is not None else front_files.new_run_folder()
-    front_files.write_front(front, folder)
+    _report(front, folder, as_json=as_json, quiet=quiet)
+
+
+def _report(front: ParetoFront, folder: Path, *, as_json: bool, quiet: bool) -> None:
+    """Write the front to `folder`, finishing its search, and print it."""
+    from qfa_search.front_files import write_front
+
+    write_front(front, folder, resume=True)
     if as_json:
         typer.echo(json.dumps(front.to_dict(), indent=1, allow_nan=False))
     else:
@@ -169,7 +220,20 @@ def search(
 
         print_front(front)
     if not quiet:
+        _warn_of_extrapolation(front)
         typer.echo(f"written: {folder}/front.json, front.csv, front.png", err=True)
+
+
+def _warn_of_extrapolation(front: ParetoFront) -> None:
+    import numpy as np
+
+    n = int((front.extrapolates & np.isnan(front.top1_measured)).sum())
+    if n:
+        typer.echo(
+            f"warning: {n} of {len(front)} subnets are far from all that the predictor was fitted "
+            "to (extrapolates in front.csv): measure them before you trust their top1",
+            err=True,
+        )
 
 
 def _measured(
@@ -181,10 +245,10 @@ def _measured(
     from rich.progress import track
 
     from qfa_search.bundled import resolve_supernet
-    from qfa_search.measuring import MeasureConfig, measure
+    from qfa_search.measuring import measure, measure_config
 
     chosen = front.subset(front.evenly_chosen(n))
-    config = MeasureConfig(supernet=resolve_supernet(supernet).weights, data=data)
+    config = measure_config(resolve_supernet(supernet).weights, data)
     top1 = np.full(len(chosen), np.nan)
     for measurement in track(
         measure(config, chosen.X, jobs=jobs),
@@ -195,38 +259,6 @@ def _measured(
     ):
         top1[measurement.index] = measurement.evaluation.top1
     return chosen.with_measured(top1).measured()
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[SearchProgress], None] | None]:
-    """A progress bar on stderr, as a callback for `search`."""
-    if quiet:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeElapsedColumn as Elapsed
-
-    bar = Progress(
-        TextColumn("generation"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[state]}"),
-        Elapsed(),
-        console=Console(stderr=True),
-    )
-    with bar:
-        task = bar.add_task("search", total=None, state="")
-
-        def show(progress: SearchProgress) -> None:
-            bar.update(
-                task,
-                completed=progress.generation,
-                total=progress.generations,
-                state=f"front {progress.front_size}, hypervolume {progress.hypervolume:.4f}",
-            )
-
-        yield show
 
 
 def _refuse_search_options(ctx: typer.Context) -> None:

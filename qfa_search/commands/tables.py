@@ -57,6 +57,8 @@ def print_front(front: ParetoFront) -> None:
         for h, column in top1.items()
         if _is_known(column)
     }
+    if front.extrapolates.any():
+        text["extra-\npolated"] = ["yes" if far else "" for far in front.extrapolates]
     for name, heading in HEADINGS.items():
         column = front.costs.get(name)
         is_asked = name in front.objectives or name in front.limits.max_costs()
@@ -74,6 +76,24 @@ def print_front(front: ParetoFront) -> None:
         soft_wrap=True,
         highlight=False,
     )
+    console().print(origin_of_top1(front), soft_wrap=True, highlight=False)
+
+
+def origin_of_top1(front: ParetoFront) -> str:
+    """Which numbers are measured, which predicted, and how good the predictor is, as a line."""
+    n_measured = int(np.isfinite(front.top1_measured).sum())
+    scores = front.predictor_scores
+    told = "top1 predicted"
+    if n_measured:
+        which = "of all" if n_measured == len(front) else f"of {n_measured} of {len(front)}"
+        told = f"top1 measured on the validation split {which} subnets, predicted for comparison"
+        if n_measured < len(front):
+            told = f"top1 measured on the validation split {which} subnets, predicted of the others"
+    if "kendall_tau" not in scores:
+        return f"{told}; the predictor gives no scores on unseen subnets"
+    unseen = f"{scores['n_test']} unseen subnets" if "n_test" in scores else "unseen subnets"
+    rmse = f", RMSE {scores['rmse']:.2f} points" if "rmse" in scores else ""
+    return f"{told}; predictor on {unseen}: Kendall tau {scores['kendall_tau']:.2f}{rmse}"
 
 
 def number(value: float) -> str:

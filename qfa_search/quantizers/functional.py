@@ -92,6 +92,8 @@ def batchquant(
     """
     qmin, qmax = integer_range(bits, signed=signed)
     step, zero_point = quantization_grid(xmin, xmax, bits=bits, signed=signed)
+    if x.dtype == torch.float16:  # autocast; half precision has too few digits for 8-bit levels
+        x = x.float()
     y: Tensor = _BatchQuant.apply(
         x, range_multiplier(alpha), offset, step.to(x.dtype), zero_point.to(x.dtype), qmin, qmax
     )

@@ -33,10 +33,58 @@ def recalibrate(network: nn.Module, loader: Batches, n_batches: int = 30) -> Non
     Raises:
         ValueError: `loader` is empty or `n_batches` is below 1.
     """
-    sums: dict[nn.Module, list[Tensor]] = {}
-    n_images = 0
+    run = Recalibration(network)
+    for images, _ in islice(loader, n_batches):
+        run.add(images)
+    run.finish()
 
-    def collect(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+
+class Recalibration:
+    """A recalibration that gets its batches one by one, so that networks can share them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        """Start without any batch; `network` changes only in `finish`."""
+        self.network = network
+        self._sums: dict[nn.Module, list[Tensor]] = {}
+        self._n_images = 0
+
+    @torch.no_grad()
+    def add(self, images: Tensor) -> None:
+        """Run a batch `(n, channels, R, R)` on its own statistics and keep them."""
+        hooks = [
+            module.register_forward_pre_hook(self._collect)
+            for module in self.network.modules()
+            if isinstance(module, BatchQuant | nn.BatchNorm2d)
+        ]
+        self.network.train()
+        try:
+            self.network(images.to(next(self.network.parameters()).device))
+            self._n_images += len(images)
+        finally:
+            self.network.eval()
+            for hook in hooks:
+                hook.remove()
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Write the averages into the network.
+
+        Raises:
+            ValueError: There was no batch.
+        """
+        if self._n_images == 0:
+            raise ValueError("recalibration needs at least one batch of training images, got none")
+        for module, (first, second) in self._sums.items():
+            if isinstance(module, BatchQuant):
+                module.running_min.copy_(first / self._n_images)
+                module.running_max.copy_(second / self._n_images)
+            elif isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.copy_(first / self._n_images)
+                module.running_var.copy_(second / self._n_images)
+
+    def _collect(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0]
         if isinstance(module, BatchQuant):
             statistics = batch_range(x)
@@ -44,34 +92,7 @@ def recalibrate(network: nn.Module, loader: Batches, n_batches: int = 30) -> Non
             variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
             statistics = mean, variance
         weighted = [value * len(x) for value in statistics]
-        total = sums.get(module)
-        sums[module] = (
+        total = self._sums.get(module)
+        self._sums[module] = (
             weighted if total is None else [a + b for a, b in zip(total, weighted, strict=True)]
         )
-
-    hooks = [
-        module.register_forward_pre_hook(collect)
-        for module in network.modules()
-        if isinstance(module, BatchQuant | nn.BatchNorm2d)
-    ]
-    network.train()
-    device = next(network.parameters()).device
-    try:
-        for images, _ in islice(loader, n_batches):
-            network(images.to(device))
-            n_images += len(images)
-    finally:
-        network.eval()
-        for hook in hooks:
-            hook.remove()
-    if n_images == 0:
-        raise ValueError("recalibration needs at least one batch of training images, got none")
-    for module, (first, second) in sums.items():
-        if isinstance(module, BatchQuant):
-            module.running_min.copy_(first / n_images)
-            module.running_max.copy_(second / n_images)
-        elif isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            module.running_mean.copy_(first / n_images)
-            module.running_var.copy_(second / n_images)

@@ -76,12 +76,23 @@ def test_spread_is_as_large_as_the_held_out_errors(predictor, toy_space):
     assert 0.4 < ratio < 2.5
 
 
+def test_only_what_is_far_from_the_samples_is_called_an_extrapolation(toy_space):
+    X, top1 = _samples(toy_space, 300)
+    small = (toy_space.layout.values(X)[:, toy_space.layout.groups["depth"]] == 1).all(axis=1)
+    predictor = AccuracyPredictor.fit(toy_space, X[small], top1[small])
+    assert not predictor.extrapolates(X[small]).any()
+    fresh = toy_space.layout.sample(np.random.default_rng(5), 300)
+    deep = (toy_space.layout.values(fresh)[:, toy_space.layout.groups["depth"]] == 2).all(axis=1)
+    assert predictor.extrapolates(fresh[deep]).mean() > 0.8
+
+
 def test_a_loaded_predictor_predicts_the_same(predictor, samples, tmp_path):
     path = tmp_path / "predictor.safetensors"
     predictor.save(path)
     loaded = AccuracyPredictor.load(path)
     assert loaded.space == predictor.space
     assert loaded.report == predictor.report
+    assert loaded.process.reach == predictor.process.reach
     for a, b in zip(
         loaded.predict_with_spread(samples[0]),
         predictor.predict_with_spread(samples[0]),

@@ -36,3 +36,18 @@ def test_no_more_points_are_kept_than_allowed(monkeypatch):
     monkeypatch.setattr(gaussian_process, "MAX_POINTS", 40)
     process = gaussian_process.fit(*_data(100), GROUPS, rng=np.random.default_rng(0))
     assert len(process.points) == 40
+
+
+def test_distances_are_those_to_the_nearest_point():
+    process = gaussian_process.fit(*_data(40), GROUPS, rng=np.random.default_rng(0))
+    x = _data(6, seed=1)[0]
+    scaled = x * process.inverse_lengths
+    by_hand = np.sqrt(((scaled[:, None] - process.points) ** 2).sum(axis=2)).min(axis=1)
+    assert process.predict_with_distance(x)[1] == pytest.approx(by_hand, abs=1e-3)
+
+
+def test_one_in_a_hundred_points_is_out_of_reach_of_the_others():
+    process = gaussian_process.fit(*_data(400), GROUPS, rng=np.random.default_rng(0))
+    apart = np.sqrt(((process.points[:, None] - process.points) ** 2).sum(axis=2))
+    np.fill_diagonal(apart, np.inf)
+    assert np.mean(apart.min(axis=1) > process.reach) == pytest.approx(0.01, abs=0.003)

@@ -71,3 +71,23 @@ def write_release(folder: Path, *, n_samples: int, n_architectures: int = 5) -> 
     X = SPACE.layout.sample(np.random.default_rng(1), n_architectures)
     np.save(folder / "pareto_archs.npy", SPACE.layout.to_published(X))
     return folder
+
+
+def write_images(folder: Path, *, n_classes: int = 1000, per_class: int = 3) -> Path:
+    """An image folder of small JPEGs; a few different ones, linked under many names."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    pool = folder / "pool"
+    pool.mkdir(parents=True)
+    for i in range(8):
+        width, height = rng.integers(24, 48, 2)
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(pool / f"{i}.jpg", quality=95)
+    for part, n in (("train", per_class), ("val", 1)):
+        for label in range(n_classes if part == "train" else 12):
+            target = folder / "images" / part / f"n{label:08d}"
+            target.mkdir(parents=True)
+            for i in range(n):
+                (target / f"{i}.JPEG").hardlink_to(pool / f"{(label + i) % 8}.jpg")
+    return folder / "images"

@@ -157,6 +157,18 @@ def test_the_spread_comes_from_a_predictor_that_has_one(predictor, spread_predic
     assert front.predictor_scores == spread_predictor.report
 
 
+def test_members_far_from_the_samples_are_marked(predictor, spread_predictor, tmp_path):
+    assert not qfa_search.search(predictor=predictor, **QUICK).extrapolates.any()
+    spread_predictor.extrapolates = lambda X: X[:, 0] == 1
+    front = qfa_search.search(predictor=spread_predictor, **QUICK)
+    assert 0 < front.extrapolates.sum() < len(front)
+    assert np.array_equal(front.extrapolates, front.X[:, 0] == 1)
+    assert front.to_frame()["extrapolates"].tolist() == [m.extrapolates for m in front]
+    front.save(tmp_path / "front.json")
+    again = qfa_search.ParetoFront.load(tmp_path / "front.json")
+    assert np.array_equal(again.extrapolates, front.extrapolates)
+
+
 def test_a_predictor_of_another_space_is_refused(predictor):
     with pytest.raises(CheckpointMismatchError, match="toy"):
         qfa_search.search(space="fashion-mnist", predictor=predictor, **QUICK)

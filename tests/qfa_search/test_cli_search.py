@@ -116,6 +116,7 @@ def test_an_impossible_limit_is_told_in_one_line(supernet, tmp_path):
         ("--objectives", "top1"),
         ("--objectives", "top1,watts"),
         ("--measure", "5"),
+        ("--resume",),
         ("--no-such-option",),
         ("no-such-command",),
         ("--seed", "3", "spaces"),
@@ -172,7 +173,25 @@ def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
     table = pd.read_csv(tmp_path / "a" / "front.csv")
     assert table["top1_measured"].tolist() == [60, 61, 62, 63]
     assert (table["top1"] == table["top1_measured"]).all()
-    assert "measured" in result.stdout
+    assert "top1 measured on the validation split of all subnets" in result.stdout
+
+
+def test_the_table_says_what_is_predicted_and_how_well(supernet, spread_predictor):
+    result = run("--supernet", supernet, *QUICK)
+    assert "top1 predicted; predictor on unseen subnets: Kendall tau 0.90" in result.stdout
+    assert "warning" not in result.stderr
+    spread_predictor.report = {"kendall_tau": 0.856, "n_test": 812, "rmse": 0.4}
+    result = run("--supernet", supernet, *QUICK)
+    assert "on 812 unseen subnets: Kendall tau 0.86, RMSE 0.40 points" in result.stdout
+
+
+def test_extrapolations_are_warned_of_in_one_line(supernet, spread_predictor, tmp_path):
+    spread_predictor.extrapolates = lambda X: X[:, 0] == 1
+    result = run("--supernet", supernet, "--out", tmp_path / "a", *QUICK)
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    marked = pd.read_csv(tmp_path / "a" / "front.csv")["extrapolates"].sum()
+    assert [f"{marked} of " in line for line in warnings] == [True]
+    assert "polated" in result.stdout
 
 
 def test_spaces_are_listed(toy_space):

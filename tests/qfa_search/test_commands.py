@@ -71,6 +71,15 @@ def test_fronts_and_subnets_are_evaluated(finished, image_folder, toy_space, tmp
     single = _run("evaluate", *data, "--split", "test", subnet)
     assert single.exit_code == 0, single.output
     assert "24 test images" in single.output
+    assert _run("evaluate", *data, subnet).exit_code == 0
+    assert _run("evaluate", *data, "--split", "test", subnet, "--json").exit_code == 0
+    record = tmp_path / "test-evaluations.jsonl"
+    assert str(record) in single.output
+    entries = [json.loads(line) for line in record.read_text().splitlines()]
+    assert len(entries) == 2
+    assert {entry["n_subnets"] for entry in entries} == {1}
+    assert len({entry["file_digest"] for entry in entries}) == 1
+    assert len(entries[0]["supernet_digest"]) == len(entries[0]["file_digest"]) == 16
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1, 2]", '{"stages": 3}', "\x00\x01"])
