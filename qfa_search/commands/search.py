@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qfa_search.commands.progress import search_progress
-from qfa_search.config import Limits, SearchConfig
+from qfa_search.config import (
+    DEFAULT_CROSSOVER_PROB,
+    DEFAULT_MUTATION_PROB,
+    Limits,
+    SearchConfig,
+)
 
 if TYPE_CHECKING:
     from qfa_search.pareto import ParetoFront
@@ -76,6 +81,14 @@ def search(
     ] = 500,
     generations: Annotated[int, typer.Option(help="Generations.", rich_help_panel=SEARCH)] = 200,
     seed: Annotated[int, typer.Option(help="Of every random choice.", rich_help_panel=SEARCH)] = 0,
+    crossover_prob: Annotated[
+        float,
+        typer.Option(help="Chance of a differing gene to be exchanged.", rich_help_panel=SEARCH),
+    ] = DEFAULT_CROSSOVER_PROB,
+    mutation_prob: Annotated[
+        float,
+        typer.Option(help="Chance of a gene to change; published: 0.02.", rich_help_panel=SEARCH),
+    ] = DEFAULT_MUTATION_PROB,
     measure: Annotated[
         int | None,
         typer.Option(
@@ -149,6 +162,8 @@ def search(
             population=population,
             generations=generations,
             seed=seed,
+            crossover_prob=crossover_prob,
+            mutation_prob=mutation_prob,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
@@ -196,6 +211,8 @@ def search(
             population=population,
             generations=generations,
             seed=seed,
+            crossover_prob=crossover_prob,
+            mutation_prob=mutation_prob,
             # Where no --out was given there is nothing that a later command could name.
             state_file=out / front_files.state_name() if out is not None else None,
             resume=resume,

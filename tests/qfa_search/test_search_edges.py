@@ -1,4 +1,4 @@
-"""Searches at the edges: limits to the last bit, hardly any subnets, no samples, large populations."""
+"""Searches at the edges: limits to the last bit, hardly any subnets, no samples, many subnets."""
 
 from __future__ import annotations
 
@@ -34,18 +34,17 @@ def latencies(toy_space):
     return LatencyTable({name: float(rng.uniform(0.01, 1)) for name in sorted(names)})
 
 
-def all_costs(space, X, table):
-    return {**cost_arrays(space, X, COLUMNS[:-1]), "latency_ms": latency_ms(space, X, table)}
-
-
 def test_no_member_is_over_any_limit_by_one_unit_in_the_last_place(predictor, latencies):
     space = predictor.space
     rng = np.random.default_rng(1)
     genomes = space.layout.sample(rng, N_COMBINATIONS)
-    costs = all_costs(space, genomes, latencies)
+    costs = cost_arrays(space, genomes, COLUMNS[:-1])
+    costs["latency_ms"] = latency_ms(space, genomes, latencies)
     found = 0
     for i in range(N_COMBINATIONS):
-        columns = rng.choice(COLUMNS, size=rng.integers(1, 4), replace=False)
+        # Latencies are slow to add up, and enough are one in ten.
+        n_columns = len(COLUMNS) if i % 10 == 0 else len(COLUMNS) - 1
+        columns = rng.choice(COLUMNS[:n_columns], size=rng.integers(1, 4), replace=False)
         # What a subnet costs, or the next number below or above: every bit counts.
         limits = {
             f"max_{name}": float(np.nextafter(costs[name][i], direction))
@@ -61,16 +60,20 @@ def test_no_member_is_over_any_limit_by_one_unit_in_the_last_place(predictor, la
                 latency_table=latencies,
                 objectives=("top1", str(columns[0])),
                 population=6,
-                generations=2,
+                generations=1,
                 seed=i,
                 **limits,
             )
         except InfeasibleBudgetError:
             continue
         found += 1
-        again = all_costs(space, front.X, latencies)
         for name in columns:
-            assert (again[name] <= limits[f"max_{name}"]).all(), (i, limits)
+            again = (
+                latency_ms(space, front.X, latencies)
+                if name == "latency_ms"
+                else cost_arrays(space, front.X, [name])[name]
+            )
+            assert (again <= limits[f"max_{name}"]).all(), (i, limits)
         assert (predictor.predict(front.X) >= limits.get("min_top1", 0)).all()
         if "mflops" in columns:
             exact = predictors.mflops(space, front[-1].subnet)
@@ -183,14 +186,14 @@ def test_time_grows_in_proportion_to_the_population(objectives):
 
     def seconds(population):
         times = []
-        for _ in range(3):
+        for _ in range(2):
             started = time.process_time()
             qfa_search.search(
-                predictor=predictor, objectives=objectives, population=population, generations=4
+                predictor=predictor, objectives=objectives, population=population, generations=2
             )
             times.append(time.process_time() - started)
         return min(times)
 
     seconds(50)
     # 8 times the population: 8 in proportion, 64 if anything were quadratic.
-    assert seconds(4000) < 16 * seconds(500)
+    assert seconds(3200) < 16 * seconds(400)
