@@ -134,16 +134,16 @@ def replayed(
         published = [pool_replay.LINAS.get(n, ""), pool_replay.NSGA2.get(n, "")]
         rows.append((n, *cells, *published))
     ceiling = pool_replay.measured_hypervolume(data, np.arange(len(data.X)))
+    corner = f"{pool_replay.REF_POINT[0]:g} M MACs and {pool_replay.REF_POINT[1]:g} %"
     about = (
-        f"Predict, measure the best {batch}, fit again, {seeds} seeds, on the {len(data.X)} measured "
-        f"subnets of the pool; their real top-1 is the truth. Read with care: **this is no race "
-        f"with LINAS.** The pool is made of subnets that DyNAS-T's own searches measured, so that "
-        f"good ones are plentiful in it: a random choice starts far above LINAS, which drew from "
-        f"the whole space. And nothing outside the pool can be found: all of it together has "
-        f"{ceiling:.1f}, which is where LINAS ended. The table shows how soon the predictor finds "
-        f"the best of the pool. Hypervolumes in M MACs times points, from "
-        f"{pool_replay.REF_POINT[0]:g} M MACs and {pool_replay.REF_POINT[1]:g} %; LINAS and NSGA-II as "
-        f"DyNAS-T published them, one seed each."
+        f"Predict, measure the best {batch}, fit again, {seeds} seeds, on the {len(data.X)} "
+        "measured subnets of the pool; their real top-1 is the truth. Read with care: **this is "
+        "no race with LINAS.** The pool consists of subnets that DyNAS-T's own searches measured, "
+        "so that good ones are plentiful in it: a random choice starts far above LINAS, which "
+        "drew from the whole space. And nothing outside the pool can be found: all of it together "
+        f"has {ceiling:.1f}, which is where LINAS ended. The table shows how soon the predictor "
+        f"finds the best of the pool. Hypervolumes in M MACs times points, from {corner}; LINAS "
+        "and NSGA-II as DyNAS-T published them, one seed each."
     )
     header = ("measured", "ours, in the pool", "random, in the pool", "LINAS, published")
     return about, markdown_table((*header, "NSGA-II, published"), rows)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from types import FunctionType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -129,8 +129,8 @@ def _shares(profile: cProfile.Profile) -> dict[str, float]:
     """Share of each part in the profiled time; the shares add up to 1."""
     stats = pstats.Stats(profile)
 
-    def seconds(*functions: FunctionType) -> float:
-        codes = [function.__code__ for function in functions]
+    def seconds(*functions: Callable[..., object]) -> float:
+        codes = [cast("FunctionType", function).__code__ for function in functions]
         keys = [(code.co_filename, code.co_firstlineno, code.co_name) for code in codes]
         return float(sum(stats.stats[key][3] for key in keys if key in stats.stats))  # type: ignore[attr-defined]
 
@@ -212,7 +212,7 @@ def text(main: Speed, found: list[Speed], rate: dict[str, float], n: int, about:
         for s in found
     ]
     names = ("population", "ms per generation", "ms per 1000 subnets", "CPU ms")
-    names = (*names, "products alone (ms)", "times as long")
+    floors = ("products alone (ms)", "times as long")
     sections = [
         "# Speed of the search",
         about,
@@ -221,7 +221,7 @@ def text(main: Speed, found: list[Speed], rate: dict[str, float], n: int, about:
         "the shares of a profiled run, applied to the median of one that was not profiled.",
         markdown_table(("part", "ms", f"published, {PUBLISHED_POPULATION} (ms)"), parts),
         "## Other populations",
-        markdown_table(names, sizes),
+        markdown_table((*names, *floors), sizes),
         f"Time grows with population to the power {growth(found):.2f}." if len(found) > 1 else "",
         "## Cost models and features",
         f"From {n:,} random genomes.",

@@ -20,7 +20,7 @@ from predictors.size import (
     out_elements,
     packed_bytes,
 )
-from predictors.tables import Counts, Decoded, LayerTable, decode, tabulate
+from predictors.tables import BitTable, Counts, Decoded, decode, tabulate, with_zero
 from search_spaces import LayerBits, SearchSpace
 from search_spaces.subnet import FLOAT_BITS
 
@@ -99,36 +99,17 @@ def _params(space: SearchSpace, genomes: Decoded) -> Column:
 
 
 def _bitops(space: SearchSpace, genomes: Decoded) -> Column:
-    return _weighted_sum(_bitops_table(space), genomes)
+    return _bitops_table(space).total(genomes)
 
 
 def _published(space: SearchSpace, genomes: Decoded) -> Column:
     if space.table_widths is None:
         return np.full(len(genomes.shape), np.nan)
-    return _weighted_sum(_published_table(space), genomes)
+    return _published_table(space).total(genomes)
 
 
 def _size(space: SearchSpace, genomes: Decoded) -> Column:
-    weights, overheads, own = _size_tables(space)
-    in_blocks = packed_bytes(_at_shapes(weights.blocks, genomes), genomes.w_bits)
-    in_ends = packed_bytes(weights.ends[genomes.resolution], genomes.end_w_bits)
-    for bits, overhead in overheads:
-        extra = _at_shapes(overhead.blocks, genomes)
-        extra_ends = overhead.ends[genomes.resolution]
-        if len(overheads) > 1:
-            extra *= _is_like(bits, genomes.w_bits, genomes.a_bits)
-            extra_ends *= _is_like(bits, genomes.end_w_bits, genomes.end_a_bits)
-        in_blocks += extra
-        in_ends += extra_ends
-    per_block = in_blocks.sum(axis=2) + _at_shapes(own.block_fixed, genomes)
-    fixed = own.fixed.sum(axis=1)[genomes.resolution]
-    return np.asarray((per_block * genomes.active).sum(axis=1) + in_ends.sum(axis=1) + fixed)
-
-
-def _is_like(bits: LayerBits, w_bits: Counts, a_bits: Counts) -> NDArray[np.bool_]:
-    """Where weights and activations are in floating point just as in `bits`."""
-    same_weights = (w_bits == FLOAT_BITS) == (bits.w_bits == FLOAT_BITS)
-    return np.asarray(same_weights & ((a_bits == FLOAT_BITS) == (bits.a_bits == FLOAT_BITS)))
+    return _size_table(space).total(genomes)
 
 
 def _activation(space: SearchSpace, genomes: Decoded) -> Column:
@@ -142,14 +123,15 @@ def _activation(space: SearchSpace, genomes: Decoded) -> Column:
     is_last = position + 1 == genomes.depth[:, stage]
     next_reads = np.where(is_last, reads[:, table.next_stage], reads[:, 1:])
 
-    size = _at_shapes(table.block_elements, genomes)  # before and after each of three layers
+    # Before and after each of three layers; 0 in blocks that do not exist.
+    size = table.block_elements.take(genomes.present, axis=0)
     entry = packed_bytes(size[..., 0], reads[:, :-1])
     hidden = packed_bytes(size[..., 1], a_bits[..., 1])
     gate = packed_bytes(size[..., 2], np.where(table.gated, FLOAT_BITS, a_bits[..., 2]))
     result = packed_bytes(size[..., 2], a_bits[..., 2]) + packed_bytes(size[..., 3], next_reads)
     kept = np.where(table.adds, entry, 0)
     live = np.maximum(entry + hidden, kept + np.maximum(hidden + gate, result))
-    peak = (live * genomes.active).max(axis=1)
+    peak = live.max(axis=1)
 
     into, out = table.end_in[r], table.end_out[r]
     image = packed_bytes(into[:, 0], FLOAT_BITS)  # the first block always adds its input
@@ -163,60 +145,55 @@ def _activation(space: SearchSpace, genomes: Decoded) -> Column:
     return np.asarray(np.maximum(peak, np.max(ends, axis=0)))
 
 
-def _at_shapes(table: Counts, genomes: Decoded) -> Counts:
-    """Entries of `table` `(n_shapes, n_blocks, ...)` for every block, `(n, n_blocks, ...)`."""
-    return table.reshape(-1, *table.shape[2:]).take(genomes.shape, axis=0)
-
-
 def _sum(blocks: Counts, others: Counts, genomes: Decoded) -> Counts:
-    in_blocks = _at_shapes(blocks, genomes) * genomes.active
-    return np.asarray(in_blocks.sum(axis=1) + others[genomes.resolution])
-
-
-def _weighted_sum(table: LayerTable, genomes: Decoded) -> Counts:
-    """Bit operations; `block_fixed` and `fixed` are weighted already."""
-    in_blocks = _at_shapes(table.blocks, genomes)
-    in_blocks *= charged_bits(genomes.w_bits)
-    in_blocks *= charged_bits(genomes.a_bits)
-    per_block = in_blocks.sum(axis=2) + _at_shapes(table.block_fixed, genomes)
-    ends = charged_bits(genomes.end_w_bits) * charged_bits(genomes.end_a_bits)
-    ends *= table.ends[genomes.resolution]
-    fixed = table.fixed.sum(axis=1)[genomes.resolution]
-    return np.asarray((per_block * genomes.active).sum(axis=1) + ends.sum(axis=1) + fixed)
+    return np.asarray(blocks.take(genomes.present).sum(axis=1) + others.take(genomes.resolution))
 
 
 @lru_cache(maxsize=64)
 def _summed_table(space: SearchSpace, number: str) -> tuple[Counts, Counts]:
-    return tabulate(space, attrgetter(number)).summed()
+    blocks, others = tabulate(space, attrgetter(number)).summed()
+    return with_zero(blocks.reshape(-1)), others
+
+
+def _charged_products(space: SearchSpace) -> Counts:
+    """Weight times activation bits that a layer is charged for, `(n_bits, n_bits)`."""
+    charged = charged_bits(np.array(space.bit_choices or (FLOAT_BITS,)))
+    return charged[:, None] * charged
 
 
 @lru_cache(maxsize=16)
-def _bitops_table(space: SearchSpace) -> LayerTable:
+def _bitops_table(space: SearchSpace) -> BitTable:
     counts, weighted = tabulate(space, attrgetter("macs")), tabulate(space, layer_bitops)
-    return replace(counts, block_fixed=weighted.block_fixed, fixed=weighted.fixed)
+    table = replace(counts, block_fixed=weighted.block_fixed, fixed=weighted.fixed)
+    return BitTable.of(table, lambda macs: macs * _charged_products(space))
 
 
 @lru_cache(maxsize=16)
-def _published_table(space: SearchSpace) -> LayerTable:
-    return published_table(space)
+def _published_table(space: SearchSpace) -> BitTable:
+    return BitTable.of(published_table(space), lambda count: count * _charged_products(space))
 
 
 @lru_cache(maxsize=16)
-def _size_tables(
-    space: SearchSpace,
-) -> tuple[LayerTable, list[tuple[LayerBits, LayerTable]], LayerTable]:
-    """Weights; bytes beside the weights, quantized or not; whole bytes of the other layers."""
+def _size_table(space: SearchSpace) -> BitTable:
+    """Packed weights and the bytes beside them, which differ between quantized or not."""
     choices = space.bit_choices or (FLOAT_BITS,)
-    kinds = sorted({FLOAT_BITS if bits == FLOAT_BITS else choices[0] for bits in choices})
-    overheads = [
-        (bits, tabulate(space, partial(layer_overhead_bytes, bits=bits)))
-        for bits in (LayerBits(w, a) for w in kinds for a in kinds)
-    ]
-    return (
-        tabulate(space, attrgetter("n_weights")),
-        overheads,
-        tabulate(space, layer_size_bytes),
+    widths = np.array(choices)[:, None]
+    own = tabulate(space, layer_size_bytes)
+    weights = replace(
+        tabulate(space, attrgetter("n_weights")), block_fixed=own.block_fixed, fixed=own.fixed
     )
+    in_bits = np.broadcast_to(widths, (len(choices), len(choices)))
+    table = BitTable.of(weights, lambda n_weights: packed_bytes(n_weights, in_bits))
+    is_float = np.array(choices) == FLOAT_BITS
+    kinds = {bool(kind): choices[int(np.argmax(is_float == kind))] for kind in is_float}
+    for w_float, w_bits in kinds.items():
+        for a_float, a_bits in kinds.items():
+            bits = LayerBits(w_bits, a_bits)
+            beside = tabulate(space, partial(layer_overhead_bytes, bits=bits))
+            beside = replace(beside, block_fixed=0 * own.block_fixed, fixed=0 * own.fixed)
+            applies = (is_float == w_float)[:, None] & (is_float == a_float)
+            table += BitTable.of(beside, partial(np.multiply, applies))
+    return table
 
 
 @dataclass(frozen=True)
@@ -224,7 +201,8 @@ class _ActivationTables:
     """Values of every tensor of a space, and how blocks keep them.
 
     Attributes:
-        block_elements: Tensors around the three layers, `(n_shapes, n_blocks, 4)`.
+        block_elements: Tensors around the three layers, `(n_shapes * n_blocks + 1, 4)`, the
+            last row of zeros.
         end_in: Input values of the layers in `END_LAYERS`, `(n_resolutions, 4)`.
         end_out: Output values of the same.
         fixed: Live bytes of stem or classifier, whichever are more, `(n_resolutions,)`.
@@ -245,6 +223,7 @@ class _ActivationTables:
 @lru_cache(maxsize=16)
 def _activation_tables(space: SearchSpace) -> _ActivationTables:
     into, out = tabulate(space, in_elements), tabulate(space, out_elements)
+    elements = np.concatenate([into.blocks, out.blocks[..., -1:]], axis=2)
     adds = tabulate(space, lambda layer: int(layer.adds_residual)).blocks[0, :, -1] > 0
     gated = tabulate(space, lambda _: 1).block_fixed[0] > 0
     stage = space.layout.block_stage
@@ -253,7 +232,7 @@ def _activation_tables(space: SearchSpace) -> _ActivationTables:
     widths = (space.stem_bits, space.classifier_bits)
     fixed = packed_bytes(into.fixed, np.array(widths)) + packed_bytes(out.fixed, FLOAT_BITS)
     return _ActivationTables(
-        block_elements=np.concatenate([into.blocks, out.blocks[..., -1:]], axis=2),
+        block_elements=with_zero(elements.reshape(-1, elements.shape[2])),
         end_in=into.ends,
         end_out=out.ends,
         fixed=fixed.max(axis=1),

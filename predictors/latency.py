@@ -10,13 +10,12 @@ from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictors.files import write_text
-from predictors.tables import Decoded, LayerTable, decode, tabulate
+from predictors.tables import BitTable, LayerTable, decode, tabulate, with_zero
 from search_spaces import LayerBits, LayerSpec, SearchSpace, layer_specs
 from search_spaces.genome import Genomes
 from search_spaces.subnet import FLOAT_BITS
@@ -110,7 +109,7 @@ def latency_ms(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> NDArray
     parts = [np.empty(0)]
     for start in range(0, len(genomes), CHUNK):
         chunk = genomes[start : start + CHUNK]
-        parts.append(_sum(space, _tabulate(space, table), decode(space, chunk)))
+        parts.append(_tabulate(space, table).total(decode(space, chunk)))
         unknown = np.isnan(parts[-1])
         if unknown.any():
             _raise_missing(space, chunk[int(unknown.argmax())], table)
@@ -123,39 +122,19 @@ def _bit_pairs(space: SearchSpace) -> list[LayerBits]:
 
 
 @lru_cache(maxsize=8)
-def _tabulate(space: SearchSpace, table: LatencyTable) -> LayerTable:
-    """Milliseconds by layer, NaN for unknown ones; bit pairs are the last axis of genes."""
+def _tabulate(space: SearchSpace, table: LatencyTable) -> BitTable:
+    """Milliseconds by layer and bits, NaN for unknown ones."""
 
     def of_pair(bits: LayerBits | None) -> LayerTable:
         return tabulate(space, lambda layer: table.ms.get(signature(layer, bits), math.nan))
 
     pairs, own = [of_pair(bits) for bits in _bit_pairs(space)], of_pair(None)
-    return LayerTable(
-        blocks=np.stack([pair.blocks for pair in pairs], axis=-1),
-        block_fixed=own.block_fixed,
-        ends=np.stack([pair.ends for pair in pairs], axis=-1),
-        fixed=own.fixed,
+    return BitTable(
+        layers=with_zero(np.stack([pair.blocks for pair in pairs], axis=-1).reshape(-1)),
+        shapes=with_zero(own.block_fixed.reshape(-1).astype(np.float64)),
+        ends=np.stack([pair.ends for pair in pairs], axis=-1).reshape(-1),
+        fixed=own.fixed.sum(axis=1),
     )
-
-
-def _sum(space: SearchSpace, table: LayerTable, genomes: Decoded) -> NDArray[np.float64]:
-    n_layers, n_pairs = table.blocks.shape[2:]
-    row = genomes.shape[..., None] * n_layers + np.arange(n_layers)
-    pair = _pair_index(space, genomes.w_bits, genomes.a_bits)
-    blocks = table.blocks.reshape(-1).take(row * n_pairs + pair).sum(axis=2)
-    blocks += table.block_fixed.reshape(-1).take(genomes.shape)
-    end_pair = _pair_index(space, genomes.end_w_bits, genomes.end_a_bits)
-    ends = table.ends[genomes.resolution[:, None], np.arange(table.ends.shape[1]), end_pair]
-    in_blocks = np.where(genomes.active, blocks, 0).sum(axis=1)
-    return np.asarray(
-        in_blocks + ends.sum(axis=1) + table.fixed[genomes.resolution].sum(axis=1), dtype=float
-    )
-
-
-def _pair_index(space: SearchSpace, w_bits: NDArray[Any], a_bits: NDArray[Any]) -> NDArray[Any]:
-    choices = np.array(space.bit_choices or (FLOAT_BITS,))
-    index = np.searchsorted(choices, w_bits) * len(choices) + np.searchsorted(choices, a_bits)
-    return np.asarray(index)
 
 
 def _raise_missing(space: SearchSpace, x: Genomes, table: LatencyTable) -> None:

@@ -7,9 +7,10 @@ homogeneous subnets (the same choice in every block) therefore hold every layer 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,24 +64,108 @@ class Decoded:
     """Genomes in the form that tables are read with.
 
     Attributes:
+        bit_choices: Bit widths of the space, (32,) in floating point.
         resolution: Choice index, `(n,)`.
-        shape: Row of each block in `LayerTable.blocks`, `(n, n_blocks)`.
+        shape: Row of each block in a table seen as `(n_shapes * n_blocks, ...)`, `(n, n_blocks)`.
+        n_rows: Number of such rows.
         active: Which blocks exist, `(n, n_blocks)`.
         depth: Depth of every stage, a value, `(n, n_stages)`.
-        w_bits: Weight bits of the layers of every block, `(n, n_blocks, 3)`.
-        a_bits: Activation bits of the same.
-        end_w_bits: Weight bits of the layers in `END_LAYERS`, `(n, 4)`.
-        end_a_bits: Activation bits of the same.
+        bits: Choices of weight and activation bits of the layers of every block,
+            `(n, n_blocks, 3, 2)`.
+        end_bits: The same of the layers in `END_LAYERS`, `(n, 4, 2)`.
     """
 
+    bit_choices: tuple[int, ...]
     resolution: Counts
     shape: Counts
+    n_rows: int
     active: NDArray[np.bool_]
     depth: Counts
-    w_bits: Counts
-    a_bits: Counts
-    end_w_bits: Counts
-    end_a_bits: Counts
+    bits: Counts
+    end_bits: Counts
+
+    @cached_property
+    def a_bits(self) -> Counts:
+        """Activation bits of the layers of every block, `(n, n_blocks, 3)`."""
+        return np.array(self.bit_choices)[self.bits[..., 1]]
+
+    @property
+    def end_a_bits(self) -> Counts:
+        """Activation bits of the layers in `END_LAYERS`, `(n, 4)`."""
+        return np.array(self.bit_choices)[self.end_bits[..., 1]]
+
+    @cached_property
+    def present(self) -> Counts:
+        """`shape`, and one more row, `n_rows`, for blocks that do not exist."""
+        return np.where(self.active, self.shape, self.n_rows)
+
+    @cached_property
+    def layers(self) -> Counts:
+        """Entry of every layer of a block in a `BitTable`, `(n, 3 * n_blocks)`."""
+        n_bits, n_layers = len(self.bit_choices), len(BLOCK_LAYERS)
+        entry = self.bits[..., 0] * n_bits
+        entry += self.bits[..., 1]
+        entry += np.arange(n_layers) * n_bits**2
+        entry += (self.shape * (n_layers * n_bits**2))[..., None]
+        np.copyto(entry, self.n_rows * n_layers * n_bits**2, where=~self.active[..., None])
+        return entry.reshape(len(entry), n_layers * self.shape.shape[1])
+
+    @cached_property
+    def ends(self) -> Counts:
+        """Entry of every layer in `END_LAYERS` in a `BitTable`, `(n, 4)`."""
+        n_bits = len(self.bit_choices)
+        layer = self.resolution[:, None] * len(END_LAYERS) + np.arange(len(END_LAYERS))
+        return (layer * n_bits + self.end_bits[..., 0]) * n_bits + self.end_bits[..., 1]
+
+
+@dataclass(frozen=True)
+class BitTable:
+    """One number per layer of a space, for every choice, bits included; sums are look-ups.
+
+    Attributes:
+        layers: Layers whose bits are genes, flat: shape, block, layer, weight and activation
+            bits; a 0 at the end stands for blocks that do not exist.
+        shapes: The other layers of each block, summed, flat: shape, block; a 0 at the end.
+        ends: The layers in `END_LAYERS`, flat: resolution, layer, weight and activation bits.
+        fixed: Stem and classifier, summed, `(n_resolutions,)`.
+    """
+
+    layers: Counts
+    shapes: Counts
+    ends: Counts
+    fixed: Counts
+
+    @classmethod
+    def of(cls, table: LayerTable, by_bits: Callable[[Counts], Counts]) -> BitTable:
+        """The table of a number that depends on bits.
+
+        Args:
+            table: Its `blocks` and `ends` are what `by_bits` takes, the others are final.
+            by_bits: From `(..., 1, 1)` to `(..., n_bits, n_bits)`, weights before activations.
+        """
+        return cls(
+            layers=with_zero(by_bits(table.blocks[..., None, None]).reshape(-1)),
+            shapes=with_zero(table.block_fixed.reshape(-1)),
+            ends=by_bits(table.ends[..., None, None]).reshape(-1),
+            fixed=table.fixed.sum(axis=1),
+        )
+
+    def __add__(self, other: BitTable) -> BitTable:
+        """The table of the sums."""
+        return BitTable(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def total(self, genomes: Decoded) -> Counts:
+        """Sum over all layers of every genome, `(n,)`."""
+        total = self.layers.take(genomes.layers).sum(axis=1)
+        total += self.shapes.take(genomes.present).sum(axis=1)
+        total += self.ends.take(genomes.ends).sum(axis=1)
+        total += self.fixed.take(genomes.resolution)
+        return np.asarray(total)
+
+
+def with_zero(rows: Counts) -> Counts:
+    """`rows`, `(n, ...)`, and one of zeros after them."""
+    return np.concatenate([rows, np.zeros((1, *rows.shape[1:]), dtype=rows.dtype)])
 
 
 def shape_sizes(space: SearchSpace) -> tuple[int, int, int]:
@@ -153,22 +238,20 @@ def decode(space: SearchSpace, X: Genomes) -> Decoded:
     depth = stage_depths(space, X)
     active = layout.block_position < depth[:, layout.block_stage]
     if space.bit_choices:
-        choices = np.array(space.bit_choices)
-        bits = choices[layout.group(X, "block_bits")]
-        bits = bits.reshape(n, n_blocks, BITS_PER_BLOCK // 2, 2)
         # The first block has no expansion: its first two genes are silent.
         first = layout.group(X, "first_block_bits")[:, 2:]
-        ends = choices[np.concatenate([first, layout.group(X, "head_bits")], axis=1)]
+        bits = layout.group(X, "block_bits").reshape(n, n_blocks, BITS_PER_BLOCK // 2, 2)
+        ends = np.concatenate([first, layout.group(X, "head_bits")], axis=1)
     else:
-        bits = np.broadcast_to(np.int64(FLOAT_BITS), (n, n_blocks, len(BLOCK_LAYERS), 2))
-        ends = np.broadcast_to(np.int64(FLOAT_BITS), (n, 2 * len(END_LAYERS)))
+        bits = np.zeros((n, n_blocks, len(BLOCK_LAYERS), 2), dtype=np.int64)
+        ends = np.zeros((n, 2 * len(END_LAYERS)), dtype=np.int64)
     return Decoded(
+        bit_choices=space.bit_choices or (FLOAT_BITS,),
         resolution=resolution,
         shape=shape,
+        n_rows=math.prod(shape_sizes(space)) * n_blocks,
         active=active,
         depth=depth,
-        w_bits=bits[..., 0],
-        a_bits=bits[..., 1],
-        end_w_bits=ends[:, 0::2],
-        end_a_bits=ends[:, 1::2],
+        bits=bits,
+        end_bits=ends.reshape(n, len(END_LAYERS), 2),
     )

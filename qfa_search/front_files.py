@@ -87,5 +87,6 @@ def write_front(front: ParetoFront, folder: Path, *, resume: bool = False) -> No
     write_text(folder / CSV_NAME, frame.to_csv(index=False, lineterminator="\n"))
     save_front_figure(front, folder / PICTURE_NAME)
     front.save(folder / JSON_NAME)
-    for path in state_files(folder):
+    # Hidden ones are what a kill in the middle of writing a state left.
+    for path in [*state_files(folder), *folder.glob(f".{STATE_STEM}*{STATE_SUFFIX}")]:
         path.unlink()
