@@ -28,15 +28,20 @@ def search_progress(quiet: bool) -> Iterator[Callable[[SearchProgress], None] | 
         Elapsed(),
         console=Console(stderr=True),
     )
-    with bar:
-        task = bar.add_task("search", total=None, state="")
+    task = bar.add_task("search", total=None, state="")
 
-        def show(progress: SearchProgress) -> None:
-            bar.update(
-                task,
-                completed=progress.generation,
-                total=progress.generations,
-                state=f"front {progress.front_size}, hypervolume {progress.hypervolume:.4f}",
-            )
+    def show(progress: SearchProgress) -> None:
+        # Only now: an error before the first generation stands alone.
+        bar.start()
+        bar.update(
+            task,
+            completed=progress.generation,
+            total=progress.generations,
+            state=f"front {progress.front_size}, hypervolume {progress.hypervolume:.4f}",
+        )
 
+    try:
         yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()

@@ -56,3 +56,8 @@ def spaces(
             for row in rows
         ],
     )
+    typer.echo(
+        "log10 size: of the number of different subnets, counted on canonical genomes. Genes "
+        "without effect\n(those of blocks beyond a stage's depth, expansion bits of the first "
+        "block) count once."
+    )

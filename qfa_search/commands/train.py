@@ -96,6 +96,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[Progress], None]]:
         if progress.step < progress.n_steps and now - shown < SHOW_SECONDS:
             return
         shown = now
+        bars.start()
         if progress.phase not in tasks:
             tasks[progress.phase] = bars.add_task(progress.phase, total=progress.n_steps, state="")
         losses = " ".join(f"{loss:.3f}" for loss in progress.losses)
@@ -105,5 +106,8 @@ def _progress(quiet: bool) -> Iterator[Callable[[Progress], None]]:
             state=f"loss {losses}, {progress.images_per_second:.0f} images/s",
         )
 
-    with bars:
+    try:
         yield show
+    finally:
+        if bars.live.is_started:
+            bars.stop()
