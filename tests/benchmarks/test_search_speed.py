@@ -23,7 +23,10 @@ def test_report_names_command_seed_and_machine(out):
 def test_every_part_of_a_generation_takes_time(out):
     lines = (out / "search_speed.md").read_text().splitlines()
     cells = [line.split("|") for line in lines]
-    times = {line[1].strip(): line[2].strip(" *") for line in cells if len(line) > 3}
+    times: dict[str, str] = {}
+    for line in cells:
+        if len(line) > 3:  # a later table has rates under some of the same names
+            times.setdefault(line[1].strip(), line[2].strip(" *"))
     for part in (*search_speed.PUBLISHED_MS, "**generation**"):
         assert float(times[part]) > 0, part
 

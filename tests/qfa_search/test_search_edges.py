@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
 import predictors
 import qfa_search
-import search_spaces
 from predictors import LatencyTable, cost_arrays, latency_ms, signature
 from predictors.files import save_tensors
 from qfa_search.errors import InfeasibleBudgetError, QFAError
 from qfa_search.samples import SampleStore
 from search_spaces import layer_specs
-from tests.qfa_search.conftest import FormulaPredictor
 
 COLUMNS = ("mflops", "gbitops", "size_kb", "activation_kb", "latency_ms")
 N_COMBINATIONS = 1000
@@ -178,22 +174,3 @@ def test_a_predictor_cannot_be_fitted_to_no_samples(toy_space, tmp_path):
     assert result.exit_code == 1
     assert "run qfa-search sample first" in result.stderr
     assert not (tmp_path / "p.safetensors").exists()
-
-
-@pytest.mark.parametrize("objectives", [("top1", "mflops"), ("top1", "mflops", "size_kb")])
-def test_time_grows_in_proportion_to_the_population(objectives):
-    predictor = FormulaPredictor(search_spaces.load("fashion-mnist"))
-
-    def seconds(population):
-        times = []
-        for _ in range(2):
-            started = time.process_time()
-            qfa_search.search(
-                predictor=predictor, objectives=objectives, population=population, generations=2
-            )
-            times.append(time.process_time() - started)
-        return min(times)
-
-    seconds(50)
-    # 8 times the population: 8 in proportion, 64 if anything were quadratic.
-    assert seconds(3200) < 16 * seconds(400)
