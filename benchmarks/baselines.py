@@ -61,8 +61,7 @@ def published_mlp(train: Floats, y: Floats, test: Floats, seed: int) -> Predicti
     """Three hidden layers of 600, trained like the predictor released with BatchQuant.
 
     The released one sees 8000 samples in batches of 2048; fewer samples are one batch, and there
-    are as many steps. Targets are standardized here, which helps: as shares of 1, as released,
-    they end further off.
+    are as many steps. Targets are standardized here; the released ones are shares of 1.
     """
     import torch
     from torch import nn

@@ -1,9 +1,5 @@
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -12,6 +8,7 @@ from typer.testing import CliRunner
 
 from qfa_search.cli import app
 from qfa_search.samples import read_samples
+from tests.interrupting import run_until
 
 
 def _run(*arguments):
@@ -112,17 +109,17 @@ def test_wrong_usage_is_exit_code_two():
 @pytest.mark.slow
 def test_ctrl_c_during_sampling_keeps_what_was_measured(finished, image_folder, tmp_path):
     out = tmp_path / "s.sqlite"
-    command = [sys.executable, "-m", "qfa_search", "sample", "--supernet", str(finished)]
-    command += ["--data", str(image_folder), "--n", "5000", "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    for _ in range(120):
+
+    def has_samples():
         time.sleep(0.5)
-        if out.exists() and out.with_name("s.sqlite-wal").exists():
-            time.sleep(4)
-            break
-    os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+        try:
+            return len(read_samples(out).X) > 0
+        except ValueError:
+            return False
+
+    arguments = ["sample", "--supernet", str(finished), "--data", str(image_folder)]
+    code, errors = run_until([*arguments, "--n", "5000", "--out", str(out)], has_samples)
+    assert code == 130
     assert "keeps every subnet" in errors
     assert "Traceback" not in errors
     found = read_samples(out)

@@ -1,7 +1,3 @@
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -19,6 +15,7 @@ from qfa_search.train.distributed import World
 from qfa_search.train.loop import train_supernet
 from qfa_search.train.run import train
 from qfa_search.train.sandwich import sandwich, with_uniform_bits
+from tests.interrupting import run_until
 
 TINY = TrainConfig(float_epochs=2, epochs=2, batch_size=22, warmup_steps=2)
 
@@ -139,14 +136,19 @@ def test_bad_settings_are_named():
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_done(tmp_path, image_folder, toy_space_file):
-    command = [sys.executable, "-m", "qfa_search", "train", "--space", str(toy_space_file)]
-    command += ["--data", str(image_folder), "--out", str(tmp_path / "run")]
-    command += ["--batch-size", "22", "--float-epochs", "400", "--epochs", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(12)
-    os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    run = tmp_path / "run"
+
+    def has_trained_a_while():
+        time.sleep(1)
+        if not run.is_dir():
+            return False
+        time.sleep(5)
+        return True
+
+    arguments = ["train", "--space", str(toy_space_file), "--data", str(image_folder)]
+    arguments += ["--out", str(run), "--batch-size", "22", "--float-epochs", "4000"]
+    code, errors = run_until(arguments, has_trained_a_while)
+    assert code == 130
     assert "--resume" in errors
     assert "Traceback" not in errors
-    assert (tmp_path / "run" / "float.ckpt").is_file()
+    assert (run / "float.ckpt").is_file()
