@@ -1,6 +1,8 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,15 +12,18 @@ from predictors.files import atomic_path, load_tensors, read_metadata, save_tens
 TENSORS = {"a": np.arange(6.0).reshape(2, 3), "b": np.array(3, dtype=np.int64)}
 
 
-@pytest.fixture
-def no_large_files():
-    """No file of this process may grow over 1 kB, like a disk that is almost full."""
-    old_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    old_handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old_limit[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old_limit)
-    signal.signal(signal.SIGXFSZ, old_handler)
+def _on_a_full_disk(code):
+    """Error of `code`, run in a process whose files may not grow over 1 kB."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    imports = "import numpy as np; from predictors.files import save_tensors, write_text; "
+    command = [sys.executable, "-B", "-c", imports + code]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, preexec_fn=limit)
+    assert done.returncode == 1
+    return done.stderr.strip().splitlines()[-1]
 
 
 def test_tensors_and_metadata_read_back_equal(tmp_path):
@@ -36,20 +41,21 @@ def test_equal_contents_are_equal_bytes(tmp_path):
     assert (tmp_path / "f").read_bytes() == (tmp_path / "g").read_bytes()
 
 
-def test_a_full_disk_leaves_the_earlier_file_as_it_was(tmp_path, no_large_files):
+def test_a_full_disk_leaves_the_earlier_file_as_it_was(tmp_path):
     path = tmp_path / "f.txt"
     write_text(path, "good")
-    with pytest.raises(OSError, match=r"f\.txt"):
-        write_text(path, "x" * 5000)
+    error = _on_a_full_disk(f"write_text({str(path)!r}, 'x' * 5000)")
+    assert error.startswith("OSError")
+    assert "f.txt" in error
     assert path.read_text() == "good"
     assert os.listdir(tmp_path) == ["f.txt"]
 
 
-def test_a_full_disk_leaves_the_earlier_tensors_as_they_were(tmp_path, no_large_files):
+def test_a_full_disk_leaves_the_earlier_tensors_as_they_were(tmp_path):
     path = tmp_path / "f"
     save_tensors(path, "predictor", TENSORS, {})
-    with pytest.raises(OSError, match="cannot write"):
-        save_tensors(path, "predictor", {"a": np.zeros(5000)}, {})
+    code = f"save_tensors({str(path)!r}, 'predictor', dict(a=np.zeros(5000)), dict())"
+    assert _on_a_full_disk(code).startswith("OSError: cannot write")
     assert load_tensors(path, "predictor")[0].keys() == TENSORS.keys()
     assert os.listdir(tmp_path) == ["f"]
 
