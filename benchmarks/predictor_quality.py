@@ -35,12 +35,12 @@ from benchmarks.report import (
 )
 from predictors import features
 from predictors.files import write_text
+from predictors.held_out import Z_90
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OURS = "ours"
-Z_90 = 1.645  # of a normal distribution: 90 % lie within so many standard deviations
 MIN_TEST = 50  # fewer unseen subnets say little
 # Kendall tau to beat on the ImageNet pool, by number of training subnets.
 FLOORS = {100: 0.901, 200: 0.929, 500: 0.953, 1000: 0.961}

@@ -48,6 +48,11 @@ def write_report(out: Path, name: str, text: str, figure: Figure) -> None:
     """Print `text` and write it as NAME.md, with the plot as NAME.png beside it."""
     print(text)
     write_text(out / f"{name}.md", text.rstrip() + f"\n\n![{name}]({name}.png)\n")
+    save_figure(out, name, figure)
+
+
+def save_figure(out: Path, name: str, figure: Figure) -> None:
+    """Write a plot as NAME.png, equal bytes for equal plots."""
     with atomic_path(out / f"{name}.png") as path:
         figure.savefig(path, dpi=130, format="png", metadata={"Software": None})
 

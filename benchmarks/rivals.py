@@ -206,10 +206,9 @@ def our_search(recorder: Recorder, start: Genomes, generations: int, seed: int) 
 
 
 OURS = "ours"
-PUBLISHED = "published operators"
 SEARCHES: dict[str, Callable[[Recorder, Genomes, int, int], None]] = {
     OURS: our_search,
-    PUBLISHED: published_operators,
+    "published operators": published_operators,
     "pymoo integer SBX/PM": integer_sbx_pm,
     "random search": random_search,
 }

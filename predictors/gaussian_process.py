@@ -22,13 +22,17 @@ PRIOR_SD = 2.0  # of the logarithm of every hyperparameter, around its starting 
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """A fitted Gaussian process; its mean is what `predict` returns.
+    """A fitted Gaussian process: a mean, and how sure it is.
 
     Attributes:
         inverse_lengths: One over the length scale of every column, `(d,)`.
         points: Training points times `inverse_lengths`, `(m, d)`.
         weights: Weight of the kernel at every training point, `(m,)`.
         linear: Weights of the linear part, `(d,)`.
+        slopes: Prior variance of these weights, in units of `scale` squared, `(d,)`.
+        amplitude: Prior variance of the other part, in the same units.
+        noise: Variance of the noise of a measurement, in the same units.
+        scale: Standard deviation of the training targets.
         constant: What is added.
         reach: Distance from a training point to the nearest other one, in length scales, that
             1 % of the points exceed; what is farther from all points is an extrapolation.
@@ -38,6 +42,10 @@ class GaussianProcess:
     points: Floats
     weights: Floats
     linear: Floats
+    slopes: Floats
+    amplitude: float
+    noise: float
+    scale: float
     constant: float
     reach: float
 
@@ -60,6 +68,28 @@ class GaussianProcess:
         distance = np.sqrt(-2 * exponent.max(axis=1))
         kernel = np.exp(exponent, out=exponent)
         return kernel @ self.weights + products[:, -1] + self.constant, distance
+
+    def deviation(self, A: Floats) -> Floats:
+        """Standard deviation of a new measurement at `A` `(n, d)`, its noise included, `(n,)`."""
+        points, inverse = self._posterior
+        inputs = np.asarray(A, dtype=np.float64)
+        kernel = self._kernel(inputs, points)
+        prior = self.amplitude + (inputs * inputs) @ self.slopes
+        variance = prior - ((kernel @ inverse) * kernel).sum(axis=1)
+        return np.asarray(self.scale * np.sqrt(np.maximum(variance, 0) + self.noise))
+
+    def _kernel(self, A: Floats, B: Floats) -> Floats:
+        lengths = self.inverse_lengths
+        rbf = np.exp(-0.5 * _squared_distances(A * lengths, B * lengths))
+        return np.asarray(self.amplitude * rbf + (A * self.slopes) @ B.T)
+
+    @cached_property
+    def _posterior(self) -> tuple[Floats, Floats]:
+        """Training points, not scaled, and the inverse of their kernel with noise."""
+        points = self.points.astype(np.float64) / self.inverse_lengths
+        return points, np.linalg.inv(
+            self._kernel(points, points) + self.noise * np.eye(len(points))
+        )
 
     @cached_property
     def _prepared(self) -> tuple[Floats, Floats, Floats]:
@@ -87,7 +117,7 @@ def fit(
 
     References:
         Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equations 2.23,
-        2.30 (prediction, marginal likelihood) and 5.9 (its gradient).
+        2.24, 2.30 (mean, variance, marginal likelihood) and 5.9 (gradient of the last).
     """
     order = rng.permutation(len(y))[:MAX_POINTS]
     points = np.asarray(A[order], dtype=np.float64)
@@ -108,6 +138,10 @@ def fit(
         points=scaled.astype(np.float32),
         weights=(weights * amplitude).astype(np.float32),
         linear=(linear * (weights @ points)).astype(np.float32),
+        slopes=linear.astype(np.float32),
+        amplitude=amplitude,
+        noise=noise,
+        scale=scale,
         constant=constant,
         reach=_reach(distances),
     )

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 
+COVERED = 0.9
+Z_90 = 1.645  # standard deviations around the mean of a normal distribution that hold 90 %
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOutReport:
@@ -27,6 +30,8 @@ class HeldOutReport:
         kendall_tau: Rank correlation of predicted and measured top-1, at most 1.
         spearman: The other rank correlation.
         rmse: Root mean square error of top-1 in points.
+        coverage: Share of the samples whose measured top-1 is within 1.645 spreads of the predicted
+            one, percent; the spread is scaled by the other folds. 90 is what it should be.
         baseline_kendall_tau: Kendall tau of ridge regression on one-hot features, same folds.
         baseline_rmse: Its root mean square error in points.
         cross_entropy_kendall_tau: Rank correlation of predicted top-1 and the measured
@@ -40,6 +45,7 @@ class HeldOutReport:
     kendall_tau: float
     spearman: float
     rmse: float
+    coverage: float
     baseline_kendall_tau: float
     baseline_rmse: float
     cross_entropy_kendall_tau: float | None = None
@@ -74,14 +80,41 @@ def ridge_predictions(features: Floats, top1: Floats, folds: NDArray[np.int64]) 
     return predicted
 
 
+def spread_factor(ratios: Floats) -> float:
+    """What deviations must be multiplied with so that 90 % of errors are within 1.645 of them.
+
+    The conformal quantile of out-of-fold errors: a new one, if it is as likely as these to be of
+    any rank among them, is within with a chance of at least 90 %.
+
+    Args:
+        ratios: Absolute out-of-fold errors over their deviations, `(n,)`.
+
+    References:
+        Lei et al., Distribution-free predictive inference for regression, JASA 113, 2018,
+        section 5.2 (locally weighted).
+    """
+    rank = min(int(np.ceil(COVERED * (len(ratios) + 1))), len(ratios))
+    return float(np.sort(ratios)[rank - 1]) / Z_90 or 1.0
+
+
+def coverage(ratios: Floats, folds: NDArray[np.int64]) -> float:
+    """Percentage of errors within 1.645 deviations that the other folds have scaled."""
+    inside = np.empty(len(ratios), dtype=bool)
+    for fold in np.unique(folds):
+        test = folds == fold
+        inside[test] = ratios[test] <= Z_90 * spread_factor(ratios[~test])
+    return float(inside.mean() * 100)
+
+
 def score(
     predicted: Floats,
+    ratios: Floats,
     top1: Floats,
     baseline: Floats,
     folds: NDArray[np.int64],
     cross_entropy: Floats | None = None,
 ) -> HeldOutReport:
-    """The report on out-of-fold predictions, all arrays `(n,)`."""
+    """The report on out-of-fold predictions, all arrays `(n,)`; `ratios` as `spread_factor`'s."""
     tau, spearman = _rank_correlations(predicted, top1)
     sizes = np.bincount(folds)
     by_entropy: dict[str, float] = {}
@@ -100,6 +133,7 @@ def score(
         kendall_tau=tau,
         spearman=spearman,
         rmse=_rmse(predicted, top1),
+        coverage=coverage(ratios, folds),
         baseline_kendall_tau=_rank_correlations(baseline, top1)[0],
         baseline_rmse=_rmse(baseline, top1),
         **by_entropy,

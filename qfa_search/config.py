@@ -10,7 +10,7 @@ PUBLISHED_GENERATIONS = 1000
 PUBLISHED_CROSSOVER_PROB = 0.007
 PUBLISHED_MUTATION_PROB = 0.02
 
-DEFAULT_CROSSOVER_PROB = PUBLISHED_CROSSOVER_PROB
+DEFAULT_CROSSOVER_PROB = 0.5
 DEFAULT_MUTATION_PROB = 0.006
 
 COST_OBJECTIVES = (
@@ -94,8 +94,10 @@ class SearchConfig:
         population: Subnets per generation.
         generations: Generations after the initial population; 0 evaluates only that one.
         seed: Of every random choice; equal seeds give equal fronts.
-        crossover_prob: Chance of each differing gene to be exchanged between two parents; the
-            published setting is the default.
+        crossover_prob: Chance of each differing gene to be exchanged between two parents. The
+            published setting is `PUBLISHED_CROSSOVER_PROB`, for parents from anywhere on the
+            front; parents here are neighbours on it, of which an even mixture is better from
+            the first generation on.
         mutation_prob: Chance of each gene to get another choice. The published setting is
             `PUBLISHED_MUTATION_PROB`, for `PUBLISHED_GENERATIONS`; about one changed gene per
             offspring, the default, gets further in 60 and in 200 generations.

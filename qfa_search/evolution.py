@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
 
-from qfa_search.operators import GeneMutation, SeenGenomes, UniformExchange, tournament
+from qfa_search.operators import (
+    GeneMutation,
+    SeenGenomes,
+    UniformExchange,
+    mates,
+    tournament,
+)
 from qfa_search.pareto import hypervolume, non_dominated_mask
 from qfa_search.problem import SubnetProblem
 from search_spaces.genome import Genomes
@@ -200,8 +206,8 @@ def breed(
         missing = config.population - len(offspring)
         if missing == 0:
             break
-        parents = tournament(population.rank, population.crowding, 2 * -(-missing // 2), rng)
-        pairs = population.X[parents].reshape(2, -1, population.X.shape[1])
+        parents = tournament(population.rank, population.crowding, 4 * -(-missing // 4), rng)
+        pairs = population.X[mates(population.F, parents, rng)]
         X = crossover._do(problem, pairs, random_state=rng).reshape(-1, pairs.shape[2])
         X = mutation._do(problem, X, random_state=rng)[:missing]
         offspring = np.concatenate([offspring, X[seen.mark_new(X)]])

@@ -116,6 +116,30 @@ def tournament(
     return np.where(first_loses, second, first)
 
 
+def mates(
+    F: NDArray[np.float64], parents: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """The `parents` in pairs that lie close together on the front, `(2, n // 2)`.
+
+    They are sorted by one objective, chosen at random, and each mates with the next but one, so
+    that none meets itself if it is there twice. Good subnets of like cost differ by exchanges
+    that leave the cost alone; half of these at once make a subnet that can compete, while a
+    child of both ends of the front rarely does.
+
+    Args:
+        F: Objectives of the population, `(m, n_obj)`.
+        parents: Indices of members, a multiple of four, `(n,)`.
+        rng: Source of randomness.
+
+    References:
+        Ishibuchi and Shibata, Mating scheme for controlling the diversity-convergence balance
+        for multiobjective optimization, GECCO 2004.
+    """
+    along = F[parents, rng.integers(F.shape[1])]
+    fours = parents[np.argsort(along, kind="stable")].reshape(-1, 2, 2)
+    return fours.transpose(1, 0, 2).reshape(2, -1)
+
+
 class SeenGenomes(DuplicateElimination):
     """Keeps only genomes that this search has not met before.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from qfa_search.evolution import SearchProgress
 from qfa_search.front_files import state_name
 from qfa_search.measuring import MeasureConfig, measure_config
 from qfa_search.operators import genome_keys
-from qfa_search.pareto import ParetoFront
+from qfa_search.pareto import ParetoFront, largest_gains
 from qfa_search.problem import Predictor, constraint_values
 from qfa_search.samples import Sample, Samples, SampleStore, Setting, read_samples
 from qfa_search.sampling import sample
@@ -79,7 +79,7 @@ def refine(
         supernet: Name, file or folder of a supernet with samples beside it.
         predictor: For the first search; the one beside the supernet by default.
         latency_table: Latencies of layers, or their CSV file.
-        batch: Subnets to measure per round, evenly spread over the front.
+        batch: Subnets to measure per round: those that promise the most hypervolume.
         jobs: Processes that measure.
         resume: Go on with a call that was killed; the result is the same.
         on_generation: Called after each generation of every search.
@@ -120,7 +120,10 @@ def refine(
             resume=resume,
             callback=on_generation,
         )
-        chosen = _unmeasured(front, known, batch)
+        samples = _known_samples(store, base.setting, known)
+        measured = _measured_inside(front, samples, config, latency_table)
+        ref_point = ref_point or measured.default_ref_point()
+        chosen = worth_measuring(front, known, measured.objective_values, ref_point, batch)
         sample(
             measuring,
             store,
@@ -133,8 +136,7 @@ def refine(
         )
         known.update(genome_keys(chosen.X))
         samples = _known_samples(store, base.setting, known)
-        measured = _measured_front(front, samples, config, latency_table)
-        ref_point = ref_point or measured.default_ref_point()
+        measured = _measured_inside(front, samples, config, latency_table).measured()
         if on_round is not None:
             on_round(
                 RefinedRound(
@@ -200,11 +202,36 @@ def _as_stored(samples: Samples) -> list[Sample]:
     ]
 
 
-def _unmeasured(front: ParetoFront, known: set[bytes], n: int) -> ParetoFront:
-    """Up to `n` members of `front` that are not measured yet, evenly spread."""
+def worth_measuring(
+    front: ParetoFront,
+    known: set[bytes],
+    measured: NDArray[np.float64],
+    ref_point: Sequence[float],
+    n: int,
+) -> ParetoFront:
+    """Up to `n` members of a predicted front that nobody has measured yet.
+
+    Those come first that add the most hypervolume to what is measured, if the predictions hold;
+    when fewer add any, the rest is spread evenly over the front.
+
+    Args:
+        front: Predicted front.
+        known: Keys of the genomes that are measured.
+        measured: Their objectives, `(n_known, n_obj)`.
+        ref_point: As in `ParetoFront.hypervolume`.
+        n: How many to choose.
+    """
     new = [i for i, key in enumerate(genome_keys(front.X)) if key not in known]
     rest = front.subset(np.array(new, dtype=np.int64))
-    return rest.subset(rest.evenly_chosen(n)) if new else rest
+    if len(rest) <= n:
+        return rest
+    signs = np.where([name == "top1" for name in front.objectives], -1.0, 1.0)
+    chosen = largest_gains(rest.objective_values, measured, signs * np.asarray(ref_point), n)
+    if len(chosen) < n:
+        others = np.setdiff1d(np.arange(len(rest)), chosen)
+        evenly = others[rest.subset(others).evenly_chosen(n - len(chosen))]
+        chosen = np.concatenate([chosen, evenly])
+    return rest.subset(np.sort(chosen))
 
 
 def _known_samples(store: SampleStore, setting: Setting, known: set[bytes]) -> Samples:
@@ -214,10 +241,10 @@ def _known_samples(store: SampleStore, setting: Setting, known: set[bytes]) -> S
     return replace(samples, X=samples.X[rows], frame=samples.frame[rows].reset_index(drop=True))
 
 
-def _measured_front(
+def _measured_inside(
     front: ParetoFront, samples: Samples, config: SearchConfig, table: LatencyTable | None
 ) -> ParetoFront:
-    """The front of all samples inside the limits, by measured top-1; predictions are left out."""
+    """All samples inside the limits, as members without predictions."""
     costs, columns = cost_function(samples.space, config, table)
     values = {name: np.asarray(column) for name, column in costs(samples.X, columns).items()}
     budget = replace(config, limits=replace(config.limits, min_top1=None))
@@ -231,7 +258,7 @@ def _measured_front(
         top1_spread=unknown,
         top1_measured=samples.frame["top1"].to_numpy(dtype=np.float64)[inside],
         extrapolates=np.zeros(len(unknown), dtype=bool),
-    ).measured()
+    )
 
 
 def _rmse(chosen: ParetoFront, samples: Samples) -> float:

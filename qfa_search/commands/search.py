@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,7 +85,10 @@ def search(
     seed: Annotated[int, typer.Option(help="Of every random choice.", rich_help_panel=SEARCH)] = 0,
     crossover_prob: Annotated[
         float,
-        typer.Option(help="Chance of a differing gene to be exchanged.", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Chance of a differing gene to be exchanged; published: 0.007.",
+            rich_help_panel=SEARCH,
+        ),
     ] = DEFAULT_CROSSOVER_PROB,
     mutation_prob: Annotated[
         float,
@@ -140,7 +145,8 @@ def search(
     """Find quantized networks for a budget.
 
     Without a command it searches: architecture and bit widths of every layer at once, inside
-    hard limits. It prints the front and saves front.json, front.csv and front.png.
+    hard limits. It prints the front and saves front.json, front.csv and front.png. After Ctrl-C
+    the same command with --resume goes on, if --out was given.
     """
     if ctx.invoked_subcommand is not None:
         _refuse_search_options(ctx)
@@ -185,44 +191,64 @@ def search(
         from qfa_search.commands.refinement import run_refinement
 
         folder = out if out is not None else front_files.new_run_folder()
-        front = run_refinement(
-            config,
-            data=data,
-            rounds=refine,
-            folder=folder,
-            supernet=supernet,
-            predictor=predictor,
-            space=space,
-            latency_table=latency_table,
-            batch=measure,
-            jobs=jobs,
-            resume=resume,
-            quiet=quiet,
-        )
+        with _telling_how_to_go_on(folder):
+            front = run_refinement(
+                config,
+                data=data,
+                rounds=refine,
+                folder=folder,
+                supernet=supernet,
+                predictor=predictor,
+                space=space,
+                latency_table=latency_table,
+                batch=measure,
+                jobs=jobs,
+                resume=resume,
+                quiet=quiet,
+            )
         _report(front, folder, as_json=as_json, quiet=quiet)
         return
-    with search_progress(quiet) as callback:
-        front = run_search(
-            supernet=supernet,
-            predictor=predictor,
-            space=space,
-            latency_table=latency_table,
-            objectives=names,
-            population=population,
-            generations=generations,
-            seed=seed,
-            crossover_prob=crossover_prob,
-            mutation_prob=mutation_prob,
-            # Where no --out was given there is nothing that a later command could name.
-            state_file=out / front_files.state_name() if out is not None else None,
-            resume=resume,
-            callback=callback,
-            **asdict(limits),
-        )
-    if measure is not None and data is not None:
-        front = _measured(front, supernet, data, measure, jobs, quiet)
+    with _telling_how_to_go_on(out):
+        with search_progress(quiet) as callback:
+            front = run_search(
+                supernet=supernet,
+                predictor=predictor,
+                space=space,
+                latency_table=latency_table,
+                objectives=names,
+                population=population,
+                generations=generations,
+                seed=seed,
+                crossover_prob=crossover_prob,
+                mutation_prob=mutation_prob,
+                # Where no --out was given there is nothing that a later command could name.
+                state_file=out / front_files.state_name() if out is not None else None,
+                resume=resume,
+                callback=callback,
+                **asdict(limits),
+            )
+        if measure is not None and data is not None:
+            front = _measured(front, supernet, data, measure, jobs, quiet)
     folder = out if out is not None else front_files.new_run_folder()
     _report(front, folder, as_json=as_json, quiet=quiet)
+
+
+@contextmanager
+def _telling_how_to_go_on(folder: Path | None) -> Iterator[None]:
+    """Say after Ctrl-C how to resume the search whose state `folder` keeps, if it keeps one."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from qfa_search.front_files import state_files
+
+        if folder is None or not state_files(folder):
+            raise
+        typer.echo(
+            f"interrupted; {folder} keeps the search: the same command with --out {folder} "
+            "--resume goes on with it",
+            err=True,
+        )
+        raise typer.Exit(130) from None
 
 
 def _report(front: ParetoFront, folder: Path, *, as_json: bool, quiet: bool) -> None:

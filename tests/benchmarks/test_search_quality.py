@@ -53,6 +53,7 @@ def test_report_has_every_problem_and_says_what_is_missing(tmp_path):
     search_quality.main([*small, *files])
     text = (tmp_path / "search_quality.md").read_text()
     assert "## fixed MLP" in text
+    assert "- Against pymoo integer SBX/PM: at least its median after " in text
     assert "Left out: ImageNet pool" in text
     assert "there is no none.sqlite" in text
     found = pd.read_csv(tmp_path / "search_quality.csv", comment="#")

@@ -32,6 +32,24 @@ def test_predictions_equal_the_textbook_formula():
     assert process.predict(x) == pytest.approx(by_hand, abs=1e-3)
 
 
+def test_deviations_equal_the_textbook_formula():
+    A, y = _data(30)
+    process = gaussian_process.fit(A, y, GROUPS, rng=np.random.default_rng(0))
+    x = _data(4, seed=1)[0]
+
+    def kernel(a, b):
+        scaled = (a * process.inverse_lengths)[:, None] - b * process.inverse_lengths
+        rbf = process.amplitude * np.exp(-0.5 * (scaled**2).sum(axis=2))
+        return rbf + (a * process.slopes) @ b.T
+
+    known = kernel(A, A) + process.noise * np.eye(len(A))
+    across = kernel(x, A)
+    posterior = kernel(x, x) - across @ np.linalg.solve(known, across.T)
+    by_hand = process.scale * np.sqrt(posterior.diagonal() + process.noise)
+    assert process.deviation(x) == pytest.approx(by_hand, rel=1e-2)
+    assert process.deviation(x * 100).min() > 10 * process.deviation(A).max()
+
+
 def test_no_more_points_are_kept_than_allowed(monkeypatch):
     monkeypatch.setattr(gaussian_process, "MAX_POINTS", 40)
     process = gaussian_process.fit(*_data(100), GROUPS, rng=np.random.default_rng(0))

@@ -157,6 +157,29 @@ def test_an_interrupt_has_exit_code_130_and_leaves_nothing(supernet, tmp_path, s
     assert not (tmp_path / "a").exists()
 
 
+def test_an_interrupted_search_that_left_a_state_says_how_to_go_on(
+    supernet, tmp_path, spread_predictor, monkeypatch
+):
+    from qfa_search import search_state
+
+    monkeypatch.setattr(search_state, "SAVE_SECONDS", 0.0)
+    predict, calls = spread_predictor.predict, []
+
+    def interrupted(X):
+        calls.append(len(X))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return predict(X)
+
+    spread_predictor.predict = interrupted
+    folder = tmp_path / "a"
+    result = run("--supernet", supernet, "--out", folder, *QUICK)
+    assert result.exit_code == 130
+    assert f"--out {folder} --resume goes on" in result.stderr.splitlines()[-1]
+    assert run("--supernet", supernet, "--out", folder, "--resume", *QUICK).exit_code == 0
+    assert (folder / "front.json").is_file()
+
+
 def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
     from types import SimpleNamespace
 

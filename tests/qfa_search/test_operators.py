@@ -11,6 +11,7 @@ from qfa_search.operators import (
     SeenGenomes,
     UniformExchange,
     genome_keys,
+    mates,
     mutate,
     tournament,
 )
@@ -96,3 +97,19 @@ def test_tournaments_prefer_rank_then_crowding():
     winners = tournament(rank, crowding, 4000, np.random.default_rng(0))
     share = np.bincount(winners, minlength=4) / len(winners)
     assert share[0] > share[1] > share[2] > share[3] == 0
+
+
+def test_mates_lie_close_together_along_an_objective():
+    rng = np.random.default_rng(0)
+    F = np.column_stack([np.arange(100.0), -np.arange(100.0)])
+    parents = rng.permutation(100)[:60]
+    first, second = mates(F, parents, rng)
+    assert sorted([*first, *second]) == sorted(parents)
+    place = {member: i for i, member in enumerate(sorted(parents))}
+    assert {abs(place[a] - place[b]) for a, b in zip(first, second, strict=True)} == {2}
+
+
+def test_a_member_that_is_a_parent_twice_does_not_mate_with_itself():
+    rng = np.random.default_rng(0)
+    first, second = mates(rng.random((50, 3)), rng.permutation(np.arange(50).repeat(2)), rng)
+    assert (first != second).all()
