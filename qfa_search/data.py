@@ -1,43 +1,37 @@
-"""Images: Fashion-MNIST or a folder of class folders, split once and for all.
+"""Images in memory: Fashion-MNIST or a folder of class folders, split once and for all.
 
 Splits are "train", "val" (held out of train by a seeded, stratified split) and "test".
 """
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from qfa_search import fashion_mnist
 from qfa_search.errors import DataError
-
-SplitName = Literal["train", "val", "test"]
-
-FASHION_MNIST = "fashion-mnist"
-FASHION_MNIST_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
+from qfa_search.fashion_mnist import FASHION_MNIST, read_fashion_mnist
+from qfa_search.image_files import decode_all
+from qfa_search.splits import (
+    FolderSplit,
+    SplitName,
+    hold_out_validation,
+    labels_digest,
+    read_split,
+    split_folder,
 )
-DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-LARGEST_SET_IN_MEMORY = 8 * 10**9
+
+# ImageNet's, for folders; grey is the mean over its colours.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+GREY_MEAN, GREY_STD = (0.449,), (0.226,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +60,7 @@ class Images:
 
     def drawn(self, n: int, seed: int = 0) -> Images:
         """`n` images at random, or all of them; folders are sorted by class, these are not."""
-        return self.take(np.random.default_rng(seed).permutation(len(self))[:n])
+        return self.take(_drawn(len(self), n, seed))
 
     def normalized(self) -> Tensor:
         """float32 images of mean 0 and standard deviation 1, same shape as `pixels`."""
@@ -81,20 +75,17 @@ class Images:
 
 
 @dataclass(frozen=True)
-class ImageData:
-    """A data set with its split; images are read when first asked for.
+class FashionMnist:
+    """Fashion-MNIST with its split; images are read when first asked for.
 
     Attributes:
-        source: "fashion-mnist" or the folder.
-        channels: 1 for grey, 3 for colour.
-        resolution: Side that folder images are brought to.
         split_seed: Seed of the validation split.
     """
 
-    source: str
-    channels: int
-    resolution: int
     split_seed: int = 0
+
+    n_classes = 10
+    files_digest = None
 
     def images(self, split: SplitName) -> Images:
         """The images of one split.
@@ -103,49 +94,121 @@ class ImageData:
             DataError: They are not there or cannot be read.
         """
         if split == "test":
-            return self._read("test")
-        train = self._all_training_images
+            return self._images(*read_fashion_mnist("test"))
+        pixels, labels = self._train
         kept, held_out = self._split
-        return train.take(kept if split == "train" else held_out)
+        at = kept if split == "train" else held_out
+        return self._images(pixels[at], labels[at])
+
+    def drawn(self, split: SplitName, n: int) -> Images:
+        """`n` images of one split at random, or all of them."""
+        return self.images(split).drawn(n)
 
     @property
     def split_digest(self) -> str:
         """Fingerprint of the training labels and of which of them are held out."""
-        labels = self._all_training_images.labels.numpy()
-        return hashlib.sha256(labels.tobytes() + self._split[1].tobytes()).hexdigest()[:16]
+        return labels_digest(self._train[1], self._split[1])
 
     @cached_property
+    def _train(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        return read_fashion_mnist("train")
+
+    @cached_property
+    def _split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return hold_out_validation(self._train[1], self.split_seed)
+
+    def _images(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Images:
+        return Images(
+            torch.from_numpy(pixels),
+            torch.from_numpy(labels),
+            fashion_mnist.MEAN,
+            fashion_mnist.STD,
+        )
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """A folder of class folders; images are decoded when asked for, broken ones left out.
+
+    Attributes:
+        split: Which images are in which split.
+        channels: 1 for grey, 3 for colour.
+        resolution: Side of the centre squares that images are brought to.
+    """
+
+    split: FolderSplit
+    channels: int
+    resolution: int
+
+    def images(self, split: SplitName) -> Images:
+        """The images of one split.
+
+        Raises:
+            DataError: They do not fit into memory, too many of them cannot be read, or a
+                class has none left to train on.
+        """
+        images = self._decoded(split, np.arange(len(self.split.names[split])))
+        present = torch.bincount(images.labels, minlength=self.n_classes)
+        if split == "train" and int(present.min()) == 0:
+            name = self.split.classes[int(present.argmin())]
+            raise DataError(f"no training image of the class {name} can be read: add some")
+        return images
+
+    def drawn(self, split: SplitName, n: int) -> Images:
+        """`n` images of one split at random, or all of them; no others are decoded."""
+        return self._decoded(split, _drawn(len(self.split.names[split]), n, 0))
+
+    @property
     def n_classes(self) -> int:
-        """Number of classes in the training images."""
-        return int(self._all_training_images.labels.max()) + 1
+        """Number of class folders."""
+        return len(self.split.classes)
 
-    @cached_property
-    def _all_training_images(self) -> Images:
-        return self._read("train")
+    @property
+    def split_digest(self) -> str:
+        """Fingerprint of the training labels and of which of them are held out."""
+        return self.split.digest
 
-    @cached_property
-    def _split(self) -> tuple[np.ndarray, np.ndarray]:
-        labels = self._all_training_images.labels.numpy()
-        return _hold_out(labels, self.split_seed)
+    @property
+    def files_digest(self) -> str:
+        """Fingerprint of all file names and of the split that each is in."""
+        return self.split.files_digest
 
-    def _read(self, part: Literal["train", "test"]) -> Images:
-        if self.source == FASHION_MNIST:
-            return _read_fashion_mnist(part)
-        return _read_folder(Path(self.source), part, self.channels, self.resolution)
+    def _decoded(self, split: SplitName, at: NDArray[np.int64]) -> Images:
+        names = [self.split.names[split][i] for i in at]
+        pixels, kept = decode_all(self.split.root, names, self.channels, self.resolution)
+        mean, std = (GREY_MEAN, GREY_STD) if self.channels == 1 else (MEAN, STD)
+        labels = self.split.labels[split][at][kept]
+        return Images(torch.from_numpy(pixels), torch.from_numpy(labels), mean, std)
 
 
-def open_data(source: str, *, channels: int, resolution: int, split_seed: int = 0) -> ImageData:
-    """The data set called `source`: "fashion-mnist", or a folder with train/CLASS/*.jpg.
+def open_data(
+    source: str,
+    *,
+    channels: int,
+    resolution: int,
+    split_seed: int = 0,
+    split_file: Path | None = None,
+) -> FashionMnist | ImageFolder:
+    """The data set called `source`: "fashion-mnist", or a folder of class folders.
+
+    Args:
+        source: The name or the folder.
+        channels: 1 for grey, 3 for colour.
+        resolution: Side that folder images are brought to.
+        split_seed: Seed of the split.
+        split_file: A stored split of the folder, taken if it is there.
 
     Raises:
-        DataError: The folder has no train folder with class folders in it.
+        DataError: There is no such folder, or it is not made of class folders with images.
     """
     if source == FASHION_MNIST:
         if channels != 1:
             raise DataError(f"fashion-mnist images are grey, the space wants {channels} channels")
-    else:
-        class_folders(Path(source) / "train")
-    return ImageData(source, channels, resolution, split_seed)
+        return FashionMnist(split_seed)
+    root = Path(source)
+    if split_file is not None and split_file.is_file():
+        return ImageFolder(read_split(split_file, root), channels, resolution)
+    return ImageFolder(split_folder(root, split_seed), channels, resolution)
 
 
 def resize(images: Tensor, resolution: int) -> Tensor:
@@ -156,136 +219,5 @@ def resize(images: Tensor, resolution: int) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def _hold_out(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted indices to train on and to validate on: a twelfth, at most 10,000, stratified."""
-    from sklearn.model_selection import train_test_split
-
-    n_held_out = min(10_000, len(labels) // 12)
-    smallest = int(np.bincount(labels).min())
-    n_classes = len(np.unique(labels))
-    if n_held_out < n_classes or smallest < 2:
-        raise DataError(
-            f"{len(labels)} training images of {n_classes} classes, {smallest} in the smallest, "
-            "are too few to hold out a validation image of every class: add images"
-        )
-    kept, held_out = train_test_split(
-        np.arange(len(labels)), test_size=n_held_out, random_state=seed, stratify=labels
-    )
-    return np.sort(kept), np.sort(held_out)
-
-
-def _read_fashion_mnist(part: Literal["train", "test"]) -> Images:
-    folder = _fashion_mnist_folder()
-    prefix = "train" if part == "train" else "t10k"
-    pixels = _read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")
-    labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
-    return Images(
-        torch.from_numpy(pixels)[:, None],
-        torch.from_numpy(labels.astype(np.int64)),
-        mean=(0.2860,),
-        std=(0.3530,),
-    )
-
-
-def _fashion_mnist_folder() -> Path:
-    name = "train-images-idx3-ubyte.gz"
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qfa-search"
-    downloaded = cache / "FashionMNIST" / "raw"
-    for folder in (DEBIAN_FOLDER, downloaded):
-        if (folder / name).is_file():
-            return folder
-    from torchvision.datasets import FashionMNIST
-
-    try:
-        FashionMNIST(str(cache), download=True)
-    except Exception as error:  # torchvision raises whatever its mirrors and urllib raise
-        raise DataError(
-            f"Fashion-MNIST is neither in {DEBIAN_FOLDER} nor in {downloaded}, and the download "
-            f"failed ({error}): install Debian's package dataset-fashion-mnist, or put the four "
-            ".gz files into one of these folders"
-        ) from error
-    return downloaded
-
-
-def _read_idx(path: Path) -> np.ndarray:
-    try:
-        data = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    n_dims = data[3]
-    shape = np.frombuffer(data, ">i4", n_dims, offset=4)
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * n_dims)
-    if values.size != shape.prod():
-        raise DataError(f"{path} holds {values.size} bytes, its header says {shape.prod()}")
-    return values.reshape(shape).copy()
-
-
-def class_folders(root: Path) -> list[Path]:
-    """The class folders in `root`, sorted.
-
-    Raises:
-        DataError: There are fewer than two.
-    """
-    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    if len(folders) < 2:
-        raise DataError(
-            f"{root} has {len(folders)} class folders, expected at least two: images belong into "
-            "train/CLASS/ (and val/CLASS/ for the test split)"
-        )
-    return folders
-
-
-def _read_folder(
-    root: Path, part: Literal["train", "test"], channels: int, resolution: int
-) -> Images:
-    """Decode a folder once: shorter side to `resolution`, centre crop, grey or colour."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
-    classes = [p.name for p in class_folders(root / "train")]
-    folder = root / ("train" if part == "train" else "val")
-    if part == "test":
-        test_classes = [p.name for p in class_folders(folder)]
-        if not set(test_classes) <= set(classes):
-            raise DataError(f"{folder} has classes {test_classes}, train has {classes}")
-    found = [
-        (path, label)
-        for label, name in enumerate(classes)
-        for path in sorted((folder / name).glob("**/*"))
-        if path.suffix.lower() in IMG_EXTENSIONS
-    ]
-    counts = np.bincount([label for _, label in found], minlength=len(classes))
-    if part == "train" and counts.min() == 0:
-        raise DataError(
-            f"{folder / classes[int(counts.argmin())]} has no images "
-            f"(looked for {', '.join(IMG_EXTENSIONS)})"
-        )
-    if not found:
-        raise DataError(f"{folder} has no images (looked for {', '.join(IMG_EXTENSIONS)})")
-    n_bytes = len(found) * channels * resolution**2
-    if n_bytes > LARGEST_SET_IN_MEMORY:
-        raise DataError(
-            f"{len(found)} images at {resolution} pixels take {n_bytes / 1e9:.1f} GB, more than "
-            f"the {LARGEST_SET_IN_MEMORY / 1e9:.0f} GB that are kept in memory: use fewer images "
-            "or a space with smaller resolutions"
-        )
-    pixels = torch.empty(len(found), channels, resolution, resolution, dtype=torch.uint8)
-    for i, (path, _) in enumerate(found):
-        pixels[i] = _decode(path, channels, resolution)
-    labels = torch.tensor([label for _, label in found])
-    if channels == 1:
-        return Images(pixels, labels, mean=(0.449,), std=(0.226,))
-    return Images(pixels, labels, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-
-
-def _decode(path: Path, channels: int, resolution: int) -> Tensor:
-    from PIL import Image, UnidentifiedImageError
-    from torchvision.transforms.v2 import functional as T
-
-    try:
-        with Image.open(path) as file:
-            image = file.convert("L" if channels == 1 else "RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read image {path}: {error}; repair or remove it") from error
-    image = T.center_crop(T.resize(image, [resolution]), [resolution])
-    pixels: Tensor = T.pil_to_tensor(image)
-    return pixels
+def _drawn(n_images: int, n: int, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).permutation(n_images)[:n]

@@ -25,12 +25,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from predictors.files import write_text
-from qfa_search.data import SplitName, class_folders
+from qfa_search.data import MEAN, STD
 from qfa_search.errors import CheckpointMismatchError, DataError
+from qfa_search.image_files import SUFFIXES, UNREADABLE, is_image
+from qfa_search.splits import SplitName, class_folders
 
 logger = logging.getLogger(__name__)
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CROP_SHARE = 0.875
 N_HELD_OUT = 10_000
 SMALLEST_TRAIN_SHARE = 12  # of a small folder, one image in so many is held out
@@ -63,9 +64,13 @@ class FolderImages:
         at = np.asarray(indices, dtype=np.int64)
         return replace(self, names=tuple(self.names[i] for i in at), labels=self.labels[at])
 
-    def drawn(self, n: int) -> FolderImages:
-        """`n` images in random order, always the same ones; all if there are fewer."""
-        return self.take(np.random.default_rng(0).permutation(len(self))[:n])
+    def drawn(self, n: int, seed: int = 0) -> FolderImages:
+        """`n` images in random order; all if there are fewer."""
+        return self.take(np.random.default_rng(seed).permutation(len(self))[:n])
+
+    def with_crops(self, seed: int) -> FolderImages:
+        """The same images, cut at random places."""
+        return replace(self, crop_seed=seed)
 
     def batches(self, resolution: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of normalized images at `resolution`, and labels, in order."""
@@ -105,14 +110,14 @@ class FolderImages:
 
     def _views(self, index: int, resolutions: Sequence[int]) -> dict[int, Tensor]:
         """uint8 `(3, r, r)` of one image for every resolution r."""
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
         from torchvision.transforms.v2 import functional as T
 
         path = self.root / self.names[index]
         try:
             with Image.open(path) as file:
-                image = file.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+                image = file.convert("RGB")  # as the published recipe, without orientation tags
+        except UNREADABLE as error:
             raise DataError(f"cannot read image {path}: {error}; repair or remove it") from error
         if self.crop_seed is not None:
             rng = np.random.default_rng([self.crop_seed, index])
@@ -163,6 +168,11 @@ class FolderData:
         """Names of the class folders in train, sorted: label i is the i-th."""
         return tuple(path.name for path in class_folders(self.root / "train"))
 
+    @property
+    def n_classes(self) -> int:
+        """Number of class folders in train."""
+        return len(self.classes)
+
     @cached_property
     def _train(self) -> FolderImages:
         return _listed(self.root, "train", self.classes)
@@ -208,8 +218,6 @@ def _read_split(path: Path, root: Path, names: tuple[str, ...], digest: str) -> 
 
 
 def _listed(root: Path, part: str, classes: Sequence[str]) -> FolderImages:
-    from torchvision.datasets.folder import IMG_EXTENSIONS
-
     class_folders(root / part)
     names: list[str] = []
     labels: list[int] = []
@@ -218,17 +226,17 @@ def _listed(root: Path, part: str, classes: Sequence[str]) -> FolderImages:
             os.path.relpath(os.path.join(folder, file), root)
             for folder, _, files in os.walk(root / part / name)
             for file in files
-            if file.lower().endswith(IMG_EXTENSIONS)
+            if is_image(file)
         ]
         names += sorted(found)
         labels += [label] * len(found)
         if part == "train" and not found:
             raise DataError(f"{root / part / name} has no images")
-    foreign = sorted({p.name for p in (root / part).iterdir() if p.is_dir()} - set(classes))
+    foreign = sorted({p.name for p in class_folders(root / part)} - set(classes))
     if foreign:
         raise DataError(f"{root / part} has the class {foreign[0]}, train has no such class")
     if not names:
-        raise DataError(f"{root / part} has no images (looked for {', '.join(IMG_EXTENSIONS)})")
+        raise DataError(f"{root / part} has no images (looked for {', '.join(SUFFIXES)})")
     return FolderImages(root, tuple(names), np.array(labels, dtype=np.int64))
 
 

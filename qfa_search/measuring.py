@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +18,10 @@ from predictors.files import read_metadata
 from qfa_search.errors import CheckpointMismatchError, DataError
 
 if TYPE_CHECKING:
-    from qfa_search.data import Images, SplitName
+    from qfa_search.data import Images
     from qfa_search.evaluation import Evaluation
     from qfa_search.image_folder import FolderImages
+    from qfa_search.splits import SplitName
     from qfa_search.supernet.mobilenet_v3 import Supernet
 
 EVALUATION_BATCH = 250
@@ -122,7 +125,8 @@ def _measure_group(
     from qfa_search.data import Images
     from qfa_search.shared_passes import score_together
 
-    supernet, train, held_out = _workspace(config)
+    with _warnings_told_once():
+        supernet, train, held_out = _workspace(config)
     if isinstance(held_out, Images):
         return [_measure_one(config, i, genome) for i, genome in zip(indices, X, strict=True)]
     assert not isinstance(train, Images)
@@ -173,6 +177,7 @@ def _workspace(
     """Supernet, recalibration images and images to score on; loaded once per process."""
     from qfa_search.allocator import reuse_freed_memory
     from qfa_search.data import open_data
+    from qfa_search.splits import SPLIT_FILE
     from qfa_search.supernet.storage import read_supernet
 
     reuse_freed_memory()
@@ -181,25 +186,41 @@ def _workspace(
     split: dict[str, Any] = metadata["split"]
     if metadata.get("preprocessing") == IMAGENET:
         return supernet, *_imagenet(config, split["seed"], supernet.space.n_classes)
+    split_file = config.supernet.with_name(SPLIT_FILE)
     data = open_data(
         config.data,
         channels=space.input_channels,
         resolution=max(space.resolutions),
         split_seed=split["seed"],
+        split_file=split_file,
     )
     if data.n_classes != space.n_classes:
         raise DataError(
             f"{config.data} has {data.n_classes} classes, the supernet {space.n_classes}"
         )
-    if data.split_digest != split["digest"]:
-        raise CheckpointMismatchError(
-            f"{config.data} is not what {config.supernet} was trained on: its validation split is "
-            f"{data.split_digest}, the supernet's {split['digest']}. Scores would count images "
-            "that it was trained on; give the same images"
-        )
-    train = data.images("train")
-    drawn = train.drawn(config.n_batches * config.batch_size)
+    found = {"digest": data.split_digest, "files": data.files_digest}
+    for key, digest in found.items():
+        if digest != split.get(key, digest):
+            raise CheckpointMismatchError(
+                f"{config.data} is not what {config.supernet} was trained on: the {key} of its "
+                f"split is {digest}, the supernet's {split[key]}. Scores would count images that "
+                "it was trained on; give the same images"
+            )
+    drawn = data.drawn("train", config.n_batches * config.batch_size)
     return supernet, drawn, data.images(config.split)
+
+
+@contextmanager
+def _warnings_told_once() -> Iterator[None]:
+    """Of unreadable images the first process told already."""
+    from qfa_search.image_files import logger
+
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _imagenet(

@@ -91,6 +91,6 @@ def toy_run(
     from qfa_search.train.run import train
 
     out = tmp_path_factory.mktemp("run")
-    config = TrainConfig(float_epochs=3, epochs=3, batch_size=22, warmup_steps=2)
+    config = TrainConfig(float_epochs=3, mixed_epochs=1, epochs=2, batch_size=22, parts=1)
     train(toy_space, str(image_folder), out, config, on_step=lambda progress: None)
     return out

@@ -3,111 +3,262 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from qfa_search.train.loop import Progress
+from qfa_search.commands.train_report import (
+    notes_on_stderr,
+    print_dry_run,
+    print_result,
+    progress_bars,
+    space_in_words,
+    tell,
+)
 
-SHOW_SECONDS = 1.0
+if TYPE_CHECKING:
+    from qfa_search.train.config import TrainConfig
+    from search_spaces import SearchSpace
+
+FASHION_MNIST = "fashion-mnist"
+DRY_RUN_IMAGES, IMAGENET_IMAGES = 55_000, 1_271_167
+RECIPE = "Recipe (changes single settings of --preset)"
 
 
 def train(
     data: Annotated[
-        str,
-        typer.Option(metavar="NAME|DIR", help="fashion-mnist, or a folder with train/CLASS/*.jpg."),
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the result.")],
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR",
+            help="fashion-mnist, or a folder: CLASS/*.jpg, or train/CLASS/ with or without val/.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the result.")] = None,
     space: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Built-in space or a .toml file.")
-    ] = "fashion-mnist",
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Space or .toml file; fitted to a folder if none."),
+    ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(
+            help="Largest image side of a fitted space, 16 to 224; else that of the images, at "
+            "most 64 without a GPU."
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Recipe: fashion-mnist, own-images (for folders), imagenet."
+        ),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Learn from this teacher or supernet, train none."),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Supernet to start from where shapes agree."),
+    ] = None,
+    teacher_epochs: Annotated[
+        float | None,
+        typer.Option(help="Epochs of the teacher; 0 for none.", rich_help_panel=RECIPE),
+    ] = None,
     float_epochs: Annotated[
-        float | None, typer.Option(help="Epochs of the float network, the teacher.")
+        float | None,
+        typer.Option(help="Epochs of the float network to start from.", rich_help_panel=RECIPE),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="Epochs of the quantized supernet.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images per step and process.")] = None,
+    mixed_epochs: Annotated[
+        float | None,
+        typer.Option(help="Epochs with 32 bits as a choice.", rich_help_panel=RECIPE),
+    ] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(help="Epochs of the quantized supernet.", rich_help_panel=RECIPE),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images per part of a step.", rich_help_panel=RECIPE)
+    ] = None,
+    parts: Annotated[
+        int | None,
+        typer.Option(help="Parts of a step, shared by the processes.", rich_help_panel=RECIPE),
+    ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Peak rate of the quantized phase.")
+        float | None,
+        typer.Option(help="Peak rate of the quantized phase.", rich_help_panel=RECIPE),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of every random choice.", rich_help_panel=RECIPE)
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="That train together; else as many as cores or GPUs can share parts."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from checkpoints.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print shapes, memory and time; needs neither --data nor --out."
+        ),
+    ] = False,
+    images: Annotated[
+        int | None, typer.Option(help="Images that --dry-run counts with, without --data.")
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no estimate.")] = False,
 ) -> None:
-    """Train a supernet; several processes with `torchrun -m qfa_search train ...`.
+    """Train a supernet on your images, on all cores or GPUs of this machine.
 
-    Ctrl-C keeps what was done; the same command with --resume goes on from there.
+    Ctrl-C keeps what was done; the same command with --resume goes on from there. Several
+    machines train together under `torchrun ... -m qfa_search train ...`.
     """
-    import search_spaces
-    from qfa_search.train.config import TrainConfig
+    if not dry_run and (data is None or out is None):
+        missing = "--data" if data is None else "--out"
+        raise typer.BadParameter(f"missing option {missing} (only --dry-run does without)")
+    if resolution is not None and (space is not None or data in (None, FASHION_MNIST)):
+        raise typer.BadParameter("--resolution goes with a folder as --data and without --space")
 
+    from qfa_search.train.config import preset as load_preset
+
+    is_folder = data is not None and data != FASHION_MNIST
+    recipe = preset or ("own-images" if is_folder else FASHION_MNIST)
     given = {
+        "teacher_epochs": teacher_epochs,
         "float_epochs": float_epochs,
+        "mixed_epochs": mixed_epochs,
         "epochs": epochs,
         "batch_size": batch_size,
+        "parts": parts,
         "learning_rate": learning_rate,
         "seed": seed,
     }
-    config = TrainConfig(**{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
-    chosen = search_spaces.load(space)
+    changes = {key: value for key, value in given.items() if value is not None}
+    if teacher is not None or teacher_epochs == 0:
+        changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
+    config = load_preset(recipe, **changes)
 
+    from qfa_search.bundled import resolve_supernet
+    from qfa_search.train.distributed import World
+    from qfa_search.train.estimate import phase_times, told
+    from qfa_search.train.launch import default_processes, run_together
+    from qfa_search.train.run import check_out
+
+    if out is not None and not dry_run:
+        check_out(out, resume=resume)
+    start = None if init is None else resolve_supernet(init).weights
+    chosen = _space(space, data, resolution, out if resume else None)
+    if processes is not None and processes < 1:
+        raise typer.BadParameter(f"--processes must be at least 1, got {processes}")
+    is_worker = "WORLD_SIZE" in os.environ  # of torchrun
+    n = 1 if is_worker else processes or default_processes(config.parts)
+    World(0, n).parts(config.parts)  # raises if they cannot be shared
+    if dry_run:
+        n_images = images or (IMAGENET_IMAGES if recipe == "imagenet" else DRY_RUN_IMAGES)
+        n_images, along = _n_images(data, chosen, n_images)
+        print_dry_run(chosen, n_images, config, processes=n, along=along)
+        return
+    assert data is not None
+    assert out is not None
+    if not (quiet or is_worker):
+        n_images, along = _n_images(data, chosen, 0)
+        tell(f"{space_in_words(chosen)}; as a file: {out / 'space.toml'}")
+        if not resume:
+            times = phase_times(chosen, n_images, config, processes=n, is_teacher_run_along=along)
+            tell(told(times, n))
+    work = partial(
+        _train_here,
+        chosen,
+        data,
+        out,
+        config,
+        resume=resume,
+        teacher=teacher,
+        init=start,
+        tensorboard=tensorboard,
+        quiet=quiet,
+    )
+    try:
+        if n == 1:
+            work()
+        else:
+            run_together(work, n)
+    except KeyboardInterrupt:
+        if os.environ.get("RANK", "0") == "0":
+            tell(f"interrupted; {out} keeps what was done: the same command with --resume goes on")
+        raise typer.Exit(130) from None
+    if os.environ.get("RANK", "0") == "0":
+        from qfa_search.train.run import SUPERNET_FILE
+
+        print_result(out / SUPERNET_FILE, data)
+
+
+def _train_here(
+    space: SearchSpace,
+    data: str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    resume: bool,
+    teacher: Path | None,
+    init: Path | None,
+    tensorboard: bool,
+    quiet: bool,
+) -> None:
+    """Train in this process; the first of several shows the progress."""
     from qfa_search.train.run import train as run
 
-    try:
-        with _progress(quiet) as show:
-            path = run(chosen, data, out, config, resume=resume, on_step=show)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; {out} keeps what was done: add --resume to go on", err=True)
-        raise typer.Exit(130) from None
-    if "RANK" not in os.environ or os.environ["RANK"] == "0":
-        from predictors.files import read_metadata
-
-        for name, top1 in read_metadata(path, "supernet")["scores"].items():
-            typer.echo(f"{name}: {top1:.2f} % of the validation split")
-        typer.echo(f"written: {path}")
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Progress bars on stderr, one for each phase."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    bars = Bars(
-        TextColumn("{task.description}"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[state]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=quiet,
-    )
-    tasks: dict[str, object] = {}
-    shown = 0.0
-
-    def show(progress: Progress) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if progress.step < progress.n_steps and now - shown < SHOW_SECONDS:
-            return
-        shown = now
-        bars.start()
-        if progress.phase not in tasks:
-            tasks[progress.phase] = bars.add_task(progress.phase, total=progress.n_steps, state="")
-        losses = " ".join(f"{loss:.3f}" for loss in progress.losses)
-        bars.update(
-            tasks[progress.phase],  # type: ignore[arg-type]
-            completed=progress.step,
-            state=f"loss {losses}, {progress.images_per_second:.0f} images/s",
+    is_first = os.environ.get("RANK", "0") == "0"
+    with notes_on_stderr(quiet or not is_first), progress_bars(quiet or not is_first) as show:
+        run(
+            space,
+            data,
+            out,
+            config,
+            resume=resume,
+            teacher=teacher,
+            init=init,
+            tensorboard=tensorboard,
+            on_step=show,
         )
 
-    try:
-        yield show
-    finally:
-        if bars.live.is_started:
-            bars.stop()
+
+def _space(
+    name: str | None, data: str | None, resolution: int | None, resumed: Path | None
+) -> SearchSpace:
+    """The space that was asked for, that of the run to go on with, or one fitted to a folder."""
+    import search_spaces
+    from qfa_search.train.run import SPACE_FILE, SPLIT_SEED
+
+    if name is not None:
+        return search_spaces.load(name)
+    if resumed is not None and (resumed / SPACE_FILE).is_file():
+        return search_spaces.load(resumed / SPACE_FILE)
+    if data is None or data == FASHION_MNIST:
+        return search_spaces.load(FASHION_MNIST)
+    from qfa_search.folder_space import largest_side, space_for_folder
+
+    return space_for_folder(
+        Path(data),
+        SPLIT_SEED,
+        resolution=resolution,
+        largest_side=largest_side(),
+    )
+
+
+def _n_images(data: str | None, space: SearchSpace, otherwise: int) -> tuple[int, bool]:
+    """Size of the training split, and whether it is too large for memory."""
+    from qfa_search.image_files import LARGEST_SET_IN_MEMORY
+    from qfa_search.splits import split_folder
+    from qfa_search.train.run import SPLIT_SEED, check_classes
+
+    n = otherwise
+    if data == FASHION_MNIST:
+        n = DRY_RUN_IMAGES
+    elif data is not None:
+        split = split_folder(Path(data), SPLIT_SEED)
+        check_classes(data, len(split.classes), space)
+        n = len(split.names["train"])
+    return n, n * space.input_channels * max(space.resolutions) ** 2 > LARGEST_SET_IN_MEMORY

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -36,24 +37,19 @@ def batch_range(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.amin(dims).mean(), x.amax(dims).mean()
 
 
-def quantization_grid(
-    xmin: Tensor, xmax: Tensor, *, bits: int, signed: bool
-) -> tuple[Tensor, Tensor]:
+def quantization_grid(xmin: float, xmax: float, *, bits: int, signed: bool) -> tuple[float, float]:
     """Step and integer zero point of the grid that covers [xmin, xmax] and 0.
 
-    Computed in float64; the step is then rounded to float32. An empty range (all zeros) gives
-    step 1 and zero point 0.
-
-    Returns:
-        Step and zero point, float64 scalars.
+    The step is rounded to float32. An empty range (all zeros) gives step 1 and zero point 0. What
+    is not a number stays none, so that the loss shows it.
     """
     qmin, qmax = integer_range(bits, signed=signed)
-    lo, hi = xmin.double().clamp(max=0), xmax.double().clamp(min=0)
-    is_empty = lo == hi
-    step = ((hi - lo) / (qmax - qmin)).clamp(min=SMALLEST_STEP)
-    zero_point = (qmin - torch.round(lo / step)).clamp(qmin, qmax)
-    step = torch.where(is_empty, 1.0, step).float().double()
-    return step, torch.where(is_empty, 0.0, zero_point)
+    lo, hi = min(xmin, 0.0), max(xmax, 0.0)
+    if lo == hi:
+        return 1.0, 0.0
+    step = max((hi - lo) / (qmax - qmin), SMALLEST_STEP)
+    zero_point = min(max(float(qmin - np.rint(lo / step)), qmin), qmax)
+    return float(np.float32(step)), float(zero_point)
 
 
 def range_multiplier(alpha: Tensor) -> Tensor:
@@ -90,13 +86,9 @@ def batchquant(
     References:
         Bai et al., BatchQuant, NeurIPS 2021.
     """
-    qmin, qmax = integer_range(bits, signed=signed)
-    step, zero_point = quantization_grid(xmin, xmax, bits=bits, signed=signed)
     if x.dtype == torch.float16:  # autocast; half precision has too few digits for 8-bit levels
         x = x.float()
-    y: Tensor = _BatchQuant.apply(
-        x, range_multiplier(alpha), offset, step.to(x.dtype), zero_point.to(x.dtype), qmin, qmax
-    )
+    y: Tensor = _BatchQuant.apply(x, range_multiplier(alpha), offset, xmin, xmax, bits, signed)
     return y
 
 
@@ -126,7 +118,12 @@ def lsq_initial_scale(weight: Tensor, *, bits: int) -> Tensor:
 
 
 class _BatchQuant(torch.autograd.Function):
-    """The equation of `batchquant` on a given grid; gradients pass inside it, ends included."""
+    """The equation of `batchquant`; gradients pass inside the grid, ends included.
+
+    On activations every operation is a pass over memory. With Python numbers for the scalars the
+    forward takes four passes over one tensor; the backward works on `x` itself, so that u need
+    not be kept: the bounds of the grid are moved to the scale of `x` instead.
+    """
 
     @staticmethod
     def forward(
@@ -134,40 +131,47 @@ class _BatchQuant(torch.autograd.Function):
         x: Tensor,
         multiplier: Tensor,
         offset: Tensor,
-        step: Tensor,
-        zero_point: Tensor,
-        qmin: int,
-        qmax: int,
+        xmin: Tensor,
+        xmax: Tensor,
+        bits: int,
+        signed: bool,
     ) -> Tensor:
-        u = (x * multiplier).div_(step).add_(zero_point).add_(offset)
-        y = u.clamp(qmin, qmax).round_()
-        y.sub_(zero_point).sub_(offset).mul_(step).div_(multiplier)
-        ctx.save_for_backward(u, y, multiplier, offset, step, zero_point)
-        ctx.bounds = qmin, qmax
+        # One transfer from the device for all four.
+        m, o, low, high = torch.stack((multiplier, offset, xmin, xmax)).tolist()
+        step, zero_point = quantization_grid(low, high, bits=bits, signed=signed)
+        qmin, qmax = integer_range(bits, signed=signed)
+        level, shift = (step / m if m else math.inf), zero_point + o
+        y = torch.add(x.new_tensor(shift), x, alpha=m / step)
+        y.clamp_(qmin, qmax).round_().sub_(shift).mul_(level)
+        ctx.save_for_backward(x, y, multiplier, offset)
+        ctx.grid = level, (qmin - shift) * level, (qmax - shift) * level
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        u, y, multiplier, offset, step, zero_point = ctx.saved_tensors
-        grad_x = _where_inside(grad, u, *ctx.bounds)
-        inside_sum = grad_x.sum()
-        # Where the gradient passes, x is (u - z - o) s / m.
-        x_inner = (_inner(grad_x, u) - (zero_point + offset) * inside_sum) * step / multiplier
-        grad_multiplier = (x_inner - _inner(grad, y)) / multiplier
-        grad_offset = (inside_sum - grad.sum()) * step / multiplier
-        return grad_x, grad_multiplier, grad_offset, None, None, None, None
+        x, y, multiplier, offset = ctx.saved_tensors
+        level, lowest, highest = ctx.grid
+        grad_x = _where_inside(grad, x, lowest, highest)
+        grad_multiplier = (_inner(grad_x, x) - _inner(grad, y)) / multiplier
+        grad_offset = (grad_x.sum() - grad.sum()) * level
+        return grad_x, grad_multiplier, grad_offset.to(offset.dtype), None, None, None, None
 
 
-def _where_inside(grad: Tensor, u: Tensor, qmin: int, qmax: int) -> Tensor:
-    """`grad` where qmin <= u <= qmax, else 0, in one pass.
+def _where_inside(grad: Tensor, x: Tensor, lowest: float, highest: float) -> Tensor:
+    """`grad` where lowest <= x <= highest, else 0, in one pass.
 
-    hardtanh's backward leaves its bounds out, so they are moved to the next number outside:
-    the exact zeros that ReLU makes lie on a bound and must pass.
+    hardtanh's backward leaves its bounds out, so they are moved outwards by rounding errors: the
+    exact zeros that ReLU makes lie on a bound and must pass.
     """
-    info = torch.finfo(u.dtype)
-    lowest = qmin * (1 + info.eps) if qmin else -info.tiny
-    result: Tensor = torch.ops.aten.hardtanh_backward(grad, u, lowest, qmax * (1 + info.eps))
+    info = torch.finfo(x.dtype)
+    slack = 2 * info.eps
+    result: Tensor = torch.ops.aten.hardtanh_backward(
+        grad,
+        x,
+        lowest - slack * abs(lowest) - info.tiny,
+        highest + slack * abs(highest) + info.tiny,
+    )
     return result
 
 
@@ -190,9 +194,9 @@ class _LSQ(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         u, q, scale = ctx.saved_tensors
         qmin, qmax, grad_scale = ctx.bounds
-        inside = (u > qmin) & (u < qmax)
-        grad_weight = grad * inside
-        grad_scalar = (grad * q).sum() - (grad_weight * u).sum()
+        # hardtanh's backward leaves its bounds out, as the paper does.
+        grad_weight = torch.ops.aten.hardtanh_backward(grad, u, qmin, qmax)
+        grad_scalar = _inner(grad, q) - _inner(grad_weight, u)
         return grad_weight, scale.sign() * grad_scale * grad_scalar, None, None, None
 
 

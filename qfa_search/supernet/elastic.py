@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qfa_search.quantizers.functional import batch_range, batchquant, lsq, lsq_initial_scale
+from qfa_search.supernet.depthwise import depthwise_conv2d
 from search_spaces import LayerSpec
 
 NORM_EPS = 1e-5
@@ -128,8 +129,10 @@ class ElasticLayer(nn.Module):
         bias = self.bias[: spec.out_channels] if self.bias is not None else None
         if spec.kind == "linear":
             return F.linear(x, weight, bias)
-        padding = spec.kernel_size // 2
-        x = F.conv2d(x, weight, bias, spec.stride, padding, groups=spec.groups)
+        if spec.kind == "depthwise":
+            x = depthwise_conv2d(x, weight, spec.stride)
+        else:
+            x = F.conv2d(x, weight, bias, spec.stride, spec.kernel_size // 2, groups=spec.groups)
         if spec.has_norm:
             gamma, beta = self.gamma[: spec.out_channels], self.beta[: spec.out_channels]
             x = F.batch_norm(x, None, None, gamma, beta, training=True, eps=NORM_EPS)

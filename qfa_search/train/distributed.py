@@ -3,40 +3,81 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
+
+from qfa_search.errors import QFAError
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process among those that train together."""
+    """This process among those that train together, and the device it computes on."""
 
     rank: int = 0
     size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def is_first(self) -> bool:
         """Whether this process writes files and shows progress."""
         return self.rank == 0
 
+    def parts(self, n_parts: int) -> range:
+        """Which parts of a step this process runs.
+
+        Raises:
+            QFAError: The parts cannot be shared evenly.
+        """
+        if n_parts % self.size:
+            raise QFAError(
+                f"{self.size} processes cannot share {n_parts} parts of a step evenly: start as "
+                "many processes as divide it, or give another --parts"
+            )
+        return range(self.rank, n_parts, self.size)
+
 
 @contextmanager
 def join_world() -> Iterator[World]:
-    """The processes that torchrun started, connected; a world of one without torchrun."""
+    """The processes that torchrun started, connected; a world of one without torchrun.
+
+    With a GPU, each process takes the one of its local rank.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
     if size == 1:
-        yield World()
+        yield World(device=device)
         return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield World(dist.get_rank(), size)
+        yield World(dist.get_rank(), size, device)
     finally:
         dist.destroy_process_group()
+
+
+def average(values: Sequence[float], world: World) -> tuple[float, ...]:
+    """Mean of each value over processes."""
+    if world.size == 1:
+        return tuple(values)
+    flat = torch.tensor(values, dtype=torch.float64, device=world.device)
+    dist.all_reduce(flat)
+    return tuple((flat / world.size).tolist())
+
+
+def add_up(values: Tensor, world: World) -> Tensor:
+    """Sum over processes of a tensor on the CPU."""
+    if world.size == 1:
+        return values
+    there = values.to(world.device)
+    dist.all_reduce(there)
+    return there.cpu()
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:

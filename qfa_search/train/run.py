@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from qfa_search.data import open_data
+import numpy as np
+
+from predictors.files import write_text
+from qfa_search import image_files, splits
+from qfa_search.data import FashionMnist, ImageFolder, open_data
 from qfa_search.errors import DataError, QFAError
-from qfa_search.supernet.storage import save_supernet
+from qfa_search.image_folder import SPLIT_FILE as ON_DISK_SPLIT_FILE
+from qfa_search.image_folder import FolderData
+from qfa_search.measuring import IMAGENET
+from qfa_search.supernet.storage import read_supernet, save_supernet
 from qfa_search.train.config import TrainConfig
 from qfa_search.train.distributed import join_world
-from qfa_search.train.loop import Progress, train_supernet
+from qfa_search.train.metrics import metrics_writer
+from qfa_search.train.phase import Progress
+from qfa_search.train.recipe import train_supernet
 from qfa_search.train.scores import corner_scores
-from search_spaces import SearchSpace
+from qfa_search.train.stop import stop_requests
+from search_spaces import SearchSpace, to_toml
 
 SUPERNET_FILE = "supernet.safetensors"
+SPACE_FILE = "space.toml"
+SPLIT_SEED = 0
+
+
+def check_out(out: Path, *, resume: bool) -> None:
+    """Nothing, if a training may write to `out`.
+
+    Raises:
+        QFAError: `out` holds a supernet already, or checkpoints and `resume` is not set.
+    """
+    path = out / SUPERNET_FILE
+    if path.exists():
+        raise QFAError(f"{path} exists already: choose another --out")
+    if not resume and any(out.glob("*.ckpt")):
+        raise QFAError(f"{out} holds an unfinished training: add --resume, or choose another --out")
+
+
+def check_classes(source: str, n_classes: int, space: SearchSpace) -> None:
+    """Nothing, if images of `n_classes` classes fit `space`.
+
+    Raises:
+        DataError: They do not.
+    """
+    if n_classes != space.n_classes:
+        raise DataError(f"{source} has {n_classes} classes, {space.name} {space.n_classes}")
 
 
 def train(
@@ -25,6 +62,9 @@ def train(
     config: TrainConfig,
     *,
     resume: bool = False,
+    teacher: Path | None = None,
+    init: Path | None = None,
+    tensorboard: bool = False,
     on_step: Callable[[Progress], None],
 ) -> Path:
     """Train a supernet of `space` on the images of `source`; returns the file it is in.
@@ -32,49 +72,98 @@ def train(
     Args:
         space: What to train.
         source: "fashion-mnist" or a folder.
-        out: Folder for the checkpoints and `supernet.safetensors`.
+        out: Folder for space, split, checkpoints, metrics, teacher and `supernet.safetensors`.
         config: Recipe.
         resume: Go on from the checkpoints in `out`.
+        teacher: File of a dense teacher or a supernet to learn from; none is trained then.
+        init: Supernet file that the float network starts from, as far as shapes agree.
+        tensorboard: Write TensorBoard's event files too.
         on_step: Called after every step, in the first process only.
 
     Raises:
         QFAError: `out` holds a supernet already, or checkpoints and `resume` is not set.
         DataError: The images do not fit the space or cannot be read.
         TrainingError: The loss is not a number any more.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after the step was done and saved.
     """
     path = out / SUPERNET_FILE
-    if path.exists():
-        raise QFAError(f"{path} exists already: choose another --out")
-    if not resume and any(out.glob("*.ckpt")):
-        raise QFAError(f"{out} holds an unfinished training: add --resume, or choose another --out")
-    data = open_data(
-        source, channels=space.input_channels, resolution=max(space.resolutions), split_seed=0
-    )
-    if data.n_classes != space.n_classes:
-        raise DataError(f"{source} has {data.n_classes} classes, {space.name} {space.n_classes}")
+    check_out(out, resume=resume)
+    data = open_images(source, space, out, resume=resume)
+    check_classes(source, data.n_classes, space)
+    start = None if init is None else read_supernet(init)[0]
     out.mkdir(parents=True, exist_ok=True)
-    with join_world() as world:
-        supernet = train_supernet(
-            space,
-            data.images("train"),
-            config,
-            out,
-            world=world,
-            on_step=on_step if world.is_first else _silent,
-        )
+    with join_world() as world, metrics_writer(out, tensorboard=tensorboard) as write_metrics:
         if world.is_first:
+            write_text(out / SPACE_FILE, to_toml(space))
+            if isinstance(data, ImageFolder):
+                splits.write_split(out / splits.SPLIT_FILE, data.split)
+        else:  # the first process tells of unreadable images
+            image_files.logger.setLevel(logging.ERROR)
+        images = data.images("train")
+        with stop_requests(world) as check_for_stop:
+
+            def show(progress: Progress) -> None:
+                if world.is_first:
+                    write_metrics(progress)
+                    on_step(progress)
+                check_for_stop()
+
+            trained = train_supernet(
+                space,
+                images,
+                config,
+                out,
+                world=world,
+                on_step=show,
+                teacher_file=teacher,
+                init=start,
+            )
+        if world.is_first:
+            scores = corner_scores(trained, images, data.images("val"), config.batch_size)
             metadata = {
-                "data": source if source == "fashion-mnist" else Path(source).name,
-                "split": {"seed": data.split_seed, "digest": data.split_digest},
+                "data": source if isinstance(data, FashionMnist) else Path(source).name,
                 "recipe": asdict(config),
                 "processes": world.size,
-                "scores": corner_scores(
-                    supernet, data.images("train"), data.images("val"), config.batch_size
-                ),
+                "scores": scores,
+                **_split_metadata(data),
             }
-            save_supernet(path, supernet, metadata)
+            save_supernet(path, trained.supernet, metadata)
     return path
 
 
-def _silent(progress: Progress) -> None:
-    """What processes other than the first show."""
+def open_images(
+    source: str, space: SearchSpace, out: Path, *, resume: bool
+) -> FashionMnist | ImageFolder | FolderData:
+    """The images to train on; a set that memory cannot hold is decoded as training needs it.
+
+    That takes colour images with a train and a val folder, and the preprocessing of the
+    published recipe. A run that goes on keeps the split that is stored in `out`.
+
+    Raises:
+        DataError: The folder is not of the right form.
+    """
+    resolution = max(space.resolutions)
+    data = open_data(
+        source,
+        channels=space.input_channels,
+        resolution=resolution,
+        split_seed=SPLIT_SEED,
+        split_file=out / splits.SPLIT_FILE if resume else None,
+    )
+    if isinstance(data, FashionMnist):
+        return data
+    shape = (len(data.split.names["train"]), space.input_channels, resolution, resolution)
+    is_too_large = np.prod(shape, dtype=np.int64) > image_files.LARGEST_SET_IN_MEMORY
+    if is_too_large and space.input_channels == 3 and (Path(source) / "val").is_dir():
+        return FolderData(Path(source), SPLIT_SEED, out / ON_DISK_SPLIT_FILE)
+    return data
+
+
+def _split_metadata(data: FashionMnist | ImageFolder | FolderData) -> dict[str, Any]:
+    """What measuring needs to know to score on the same images."""
+    if isinstance(data, FolderData):
+        return {"preprocessing": IMAGENET, "split": {"seed": data.split_seed}}
+    split = {"seed": SPLIT_SEED, "digest": data.split_digest}
+    if data.files_digest is not None:
+        split["files"] = data.files_digest
+    return {"split": split}

@@ -3,9 +3,13 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from qfa_search.data import DEBIAN_FOLDER, Images, open_data, resize
+from predictors.files import read_metadata
+from qfa_search.bundled import resolve_supernet
+from qfa_search.data import Images, open_data, resize
 from qfa_search.errors import DataError
+from qfa_search.fashion_mnist import DEBIAN_FOLDER
 
 
 def _open(folder):
@@ -57,28 +61,36 @@ def test_a_missing_folder_is_refused(tmp_path):
         _open(tmp_path / "nowhere")
 
 
-def test_an_unreadable_image_is_named(tmp_path, image_folder):
+def test_an_unreadable_image_is_left_out_and_the_split_stays(tmp_path, image_folder, caplog):
     shutil.copytree(image_folder, tmp_path / "d")
-    broken = tmp_path / "d" / "train" / "dark" / "07.png"
+    whole = _open(tmp_path / "d")
+    name = whole.split.names["train"][40]
+    broken = tmp_path / "d" / name
     broken.write_bytes(broken.read_bytes()[:60])
-    with pytest.raises(DataError, match=r"dark/07\.png.*repair or remove"):
-        _open(tmp_path / "d").images("train")
+    data = _open(tmp_path / "d")
+    assert len(data.images("train")) == 109
+    assert f"1 of 110 images cannot be read and are left out, the first: {broken}" in caplog.text
+    assert data.split_digest == whole.split_digest
+    assert torch.equal(data.images("val").pixels, whole.images("val").pixels)
 
 
-def test_an_empty_class_folder_is_named(tmp_path, image_folder):
-    shutil.copytree(image_folder, tmp_path / "d")
-    for path in (tmp_path / "d" / "train" / "rows").iterdir():
-        path.unlink()
-    with pytest.raises(DataError, match="rows has no images"):
-        _open(tmp_path / "d").images("train")
+def test_a_class_without_readable_training_images_is_named(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            Image.new("L", (4, 4)).save(tmp_path / name / f"{i}.png")
+    for name in _open(tmp_path).split.names["train"]:
+        if name.startswith("b/"):
+            (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match="no training image of the class b"):
+        _open(tmp_path).images("train")
 
 
-def test_a_class_with_one_image_cannot_be_split(tmp_path, image_folder):
-    shutil.copytree(image_folder, tmp_path / "d")
-    for path in sorted((tmp_path / "d" / "train" / "rows").iterdir())[1:]:
-        path.unlink()
-    with pytest.raises(DataError, match="too few to hold out"):
-        _open(tmp_path / "d").images("train")
+def test_drawn_images_are_those_drawn_from_all(image_folder):
+    data = _open(image_folder)
+    drawn, all_images = data.drawn("train", 20), data.images("train")
+    assert torch.equal(drawn.pixels, all_images.drawn(20).pixels)
+    assert torch.equal(drawn.labels, all_images.drawn(20).labels)
 
 
 def test_fashion_mnist_is_grey(image_folder):
@@ -92,3 +104,7 @@ def test_fashion_mnist_has_its_published_sizes():
     assert len(data.images("train")) == 55_000
     assert data.images("val").labels.bincount().tolist() == [500] * 10
     assert len(data.images("test")) == 10_000
+    assert (
+        data.split_digest
+        == read_metadata(resolve_supernet().weights, "supernet")["split"]["digest"]
+    )

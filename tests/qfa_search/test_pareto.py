@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as npst
 from predictors import cost_arrays
 from qfa_search.config import Limits
 from qfa_search.errors import QFAError
-from qfa_search.pareto import ParetoFront, hypervolume, non_dominated_mask
+from qfa_search.pareto import ParetoFront, hypervolume, largest_gains, non_dominated_mask
 
 POINTS = npst.arrays(
     np.float64,
@@ -202,3 +202,25 @@ def test_a_picture_names_axes_units_limits_and_knee(front):
     assert "toy" in axes.get_title(loc="left")
     assert "min_top1=50" in axes.get_title(loc="left")
     assert any("knee" in text.get_text() for text in axes.get_legend().get_texts())
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 3))
+def test_the_chosen_points_add_the_most_hypervolume_one_after_the_other(seed, n_objectives):
+    rng = np.random.default_rng(seed)
+    F, known = rng.random((12, n_objectives)), rng.random((4, n_objectives))
+    corner = np.ones(n_objectives)
+    chosen = largest_gains(F, known, corner, 4)
+    points = known
+    for i in chosen:
+        gains = [hypervolume(np.vstack([points, f]), corner) for f in F]
+        assert hypervolume(np.vstack([points, F[i]]), corner) == pytest.approx(max(gains))
+        points = np.vstack([points, F[i]])
+    if len(chosen) < 4:
+        rest = [hypervolume(np.vstack([points, f]), corner) for f in F]
+        assert max(rest) == pytest.approx(hypervolume(points, corner))
+
+
+def test_points_that_add_nothing_are_not_chosen():
+    known = np.array([[0.1, 0.1]])
+    assert len(largest_gains([[0.5, 0.5], [0.1, 0.1]], known, [1, 1], 2)) == 0
+    assert list(largest_gains([[0.5, 0.5], [0.2, 0.2]], known[:0], [1, 1], 2)) == [1]

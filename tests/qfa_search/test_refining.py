@@ -142,3 +142,25 @@ def test_the_command_prints_a_line_per_round_and_writes_a_front(supernet, image_
     table = pd.read_csv(tmp_path / "a" / "front.csv")
     assert table["top1_measured"].notna().all()
     assert run(*options).exit_code == 2
+
+
+def test_a_round_measures_what_promises_most_and_nothing_twice(refined, supernet):
+    front = qfa_search.search(
+        supernet=supernet,
+        max_mflops=0.1,
+        population=40,
+        generations=10,
+        objectives=("top1", "mflops"),
+    )
+    assert len(front) > 6
+    corner = front.default_ref_point()
+    known = set(genome_keys(front.X[:2]))
+    nothing = np.empty((0, 2))
+    chosen = refining.worth_measuring(front, known, nothing, corner, 3)
+    assert len(chosen) == 3
+    assert not known & set(genome_keys(chosen.X))
+    others = front.subset(np.arange(2, 5))
+    assert chosen.hypervolume(corner) >= others.hypervolume(corner)
+    # Nothing beats what is measured already: the batch is filled all the same.
+    best = np.array([[-100.0, 0.0]])
+    assert len(refining.worth_measuring(front, known, best, corner, 3)) == 3

@@ -43,7 +43,9 @@ def test_batchquant_equals_every_published_case(cases):
         y = batchquant(x, a, o, xmin, xmax, bits=bits, signed=bool(signed))
         y.backward(torch.tensor(cases[name + "cot"]))
 
-        grid_step, grid_zero = quantization_grid(xmin, xmax, bits=bits, signed=bool(signed))
+        grid_step, grid_zero = quantization_grid(
+            float(xmin), float(xmax), bits=bits, signed=bool(signed)
+        )
         assert (float(xmin), float(xmax)) == pytest.approx((used_min, used_max), abs=1e-6), i
         assert (float(grid_step), int(grid_zero)) == (pytest.approx(step, rel=1e-6), zero_point), i
         assert np.abs(y.detach().numpy() - cases[name + "y"]).max() <= 1e-4 * step, i
@@ -138,3 +140,36 @@ def test_gradients_do_not_depend_on_the_memory_layout(layout):
 def test_integer_ranges():
     assert integer_range(2, signed=True) == (-2, 1)
     assert integer_range(4, signed=False) == (0, 15)
+
+
+@pytest.mark.parametrize(("bits", "signed"), [(2, False), (4, True)])
+def test_gradients_equal_those_of_the_formula_in_plain_autograd(bits, signed):
+    generator = torch.Generator().manual_seed(bits)
+    values = torch.randn(4, 6, 5, 5, generator=generator, dtype=torch.float64).relu() - 0.1
+    cotangent = torch.randn(4, 6, 5, 5, generator=generator, dtype=torch.float64)
+    qmin, qmax = integer_range(bits, signed=signed)
+
+    def formula(x, alpha, offset):
+        xmin, xmax = (float(end) for end in batch_range(x))
+        step, zero_point = quantization_grid(xmin, xmax, bits=bits, signed=signed)
+        factor = range_multiplier(alpha)
+        u = (x * factor / step + zero_point + offset).clamp(qmin, qmax)
+        q = u + (u.round() - u).detach()
+        return (q - zero_point - offset) * step / factor
+
+    def fast(x, alpha, offset):
+        return batchquant(x, alpha, offset, *batch_range(x), bits=bits, signed=signed)
+
+    found, expected = [], []
+    for function, results in ((fast, found), (formula, expected)):
+        inputs = [values.clone(), torch.tensor(0.2).double(), torch.tensor(-0.3).double()]
+        inputs = [tensor.requires_grad_() for tensor in inputs]
+        y = function(*inputs)
+        results += [y.detach(), *torch.autograd.grad(y, inputs, cotangent)]
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_what_is_not_a_number_stays_visible():
+    x = torch.full((1, 1, 2, 2), float("nan"))
+    y = batchquant(x, torch.zeros(()), torch.zeros(()), *batch_range(x), bits=2)
+    assert y.isnan().all()

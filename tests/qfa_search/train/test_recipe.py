@@ -1,4 +1,5 @@
 import time
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -7,17 +8,18 @@ import torch
 from qfa_search.data import open_data
 from qfa_search.errors import CheckpointMismatchError, DataError, QFAError, TrainingError
 from qfa_search.evaluation import evaluate
+from qfa_search.image_folder import FolderData
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.recalibrate import recalibrate
 from qfa_search.supernet.storage import read_supernet
 from qfa_search.train.config import TrainConfig
 from qfa_search.train.distributed import World
-from qfa_search.train.loop import train_supernet
+from qfa_search.train.recipe import TEACHER_FILE, train_supernet
 from qfa_search.train.run import train
 from qfa_search.train.sandwich import sandwich, with_uniform_bits
 from tests.interrupting import run_until
 
-TINY = TrainConfig(float_epochs=2, epochs=2, batch_size=22, warmup_steps=2)
+TINY = TrainConfig(float_epochs=2, mixed_epochs=1, epochs=1, batch_size=22, parts=1)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,11 @@ def _ignore(progress):
     pass
 
 
-def _train(toy_space, images, out, config=TINY, on_step=_ignore):
-    return train_supernet(toy_space, images, config, out, world=World(), on_step=on_step)
+def _train(toy_space, images, out, config=TINY, on_step=_ignore, **options):
+    trained = train_supernet(
+        toy_space, images, config, out, world=World(), on_step=on_step, **options
+    )
+    return trained.supernet
 
 
 def _equal(a, b):
@@ -38,7 +43,7 @@ def _equal(a, b):
 
 
 def test_training_learns_what_a_toy_network_can(tmp_path, toy_space, image_folder, images):
-    config = TrainConfig(float_epochs=15, epochs=20, batch_size=22, shift_pixels=0, flip=False)
+    config = replace(TINY, float_epochs=15, mixed_epochs=4, epochs=16, shift_share=0, flip=False)
     supernet = _train(toy_space, images, tmp_path, config)
     held_out = open_data(str(image_folder), channels=1, resolution=16).images("test")
     # Two bits in eight channels learn little in a hundred steps; four bits have to.
@@ -76,7 +81,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_unbroken_one(
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, toy_space, images):
     _train(toy_space, images, tmp_path)
-    other = TrainConfig(float_epochs=2, epochs=2, batch_size=22, warmup_steps=2, seed=9)
+    other = replace(TINY, seed=9)
     with pytest.raises(CheckpointMismatchError, match="seed"):
         _train(toy_space, images, tmp_path, other)
 
@@ -87,9 +92,67 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, toy_space, images):
         _train(toy_space, images, tmp_path)
 
 
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(
+    tmp_path, toy_space, images, monkeypatch
+):
+    monkeypatch.setattr("qfa_search.train.phase.CHECKPOINT_SECONDS", 0.0)
+    unbroken = _train(toy_space, images, tmp_path)
+    assert (tmp_path / "quantized.previous.ckpt").is_file()
+    (tmp_path / "quantized.ckpt").write_bytes(b"garbage")
+    assert _equal(unbroken, _train(toy_space, images, tmp_path))
+
+
+def test_a_dense_teacher_is_trained_kept_and_can_be_given(tmp_path, toy_space, images):
+    config = replace(TINY, teacher_width=4, teacher_epochs=2)
+    phases = []
+    trained = _train(toy_space, images, tmp_path / "a", config, lambda p: phases.append(p.phase))
+    assert list(dict.fromkeys(phases)) == ["teacher", "float", "quantized"]
+    phases.clear()
+    file = tmp_path / "a" / TEACHER_FILE
+    again = _train(
+        toy_space, images, tmp_path / "b", TINY, lambda p: phases.append(p.phase), teacher_file=file
+    )
+    assert "teacher" not in phases
+    assert _equal(trained, again)
+
+
+def test_a_supernet_can_be_the_teacher_and_the_start(tmp_path, toy_space, image_folder, images):
+    path = train(toy_space, str(image_folder), tmp_path / "first", TINY, on_step=_ignore)
+    first = read_supernet(path)[0]
+    losses = []
+    _train(
+        toy_space,
+        images,
+        tmp_path / "second",
+        TINY,
+        lambda p: losses.append(p.losses[0]),
+        teacher_file=path,
+        init=first,
+    )
+    fresh = []
+    _train(toy_space, images, tmp_path / "third", TINY, lambda p: fresh.append(p.losses[0]))
+    assert losses[0] < fresh[0]
+
+
+def test_the_published_schedule_has_two_phases_with_quantizers(tmp_path, toy_space, images):
+    config = replace(TINY, separate_schedules=True, optimizer="sgd", learning_rate=0.01)
+    rates = {"float": [], "mixed": [], "quantized": []}
+    _train(toy_space, images, tmp_path, config, lambda p: rates[p.phase].append(p.learning_rate))
+    assert rates["mixed"] == rates["quantized"]
+    assert (tmp_path / "mixed.ckpt").is_file()
+
+
+def test_images_on_disk_are_trained_on_in_random_crops(tmp_path, toy_space, image_folder):
+    colour = replace(toy_space, input_channels=3)
+    folder = FolderData(image_folder, split_seed=0).images("train")
+    losses = []
+    _train(colour, folder, tmp_path, TINY, lambda p: losses.append(p.losses))
+    assert np.isfinite(np.concatenate(losses)).all()
+
+
 def test_a_loss_that_is_not_a_number_ends_the_training(tmp_path, toy_space, images):
-    wild = TrainConfig(float_epochs=2, epochs=2, batch_size=22, learning_rate=1e30, warmup_steps=0)
-    with pytest.raises(TrainingError, match="lower the learning rate"):
+    wild = replace(TINY, learning_rate=1e30, warmup_epochs=0)
+    with pytest.raises(TrainingError, match="lower --learning-rate"):
         _train(toy_space, images, tmp_path, wild)
 
 
@@ -98,8 +161,13 @@ def test_train_writes_a_supernet_that_knows_its_split(tmp_path, toy_space, image
     supernet, metadata = read_supernet(path)
     data = open_data(str(image_folder), channels=1, resolution=16)
     assert supernet.space == toy_space
-    assert metadata["split"] == {"seed": 0, "digest": data.split_digest}
-    assert metadata["recipe"]["epochs"] == 2
+    assert metadata["split"] == {
+        "seed": 0,
+        "digest": data.split_digest,
+        "files": data.files_digest,
+    }
+    assert metadata["recipe"] == asdict(TINY)
+    assert set(metadata["scores"]) >= {"teacher", "largest 4/4", "smallest 2/2"}
 
 
 def test_an_earlier_result_is_never_overwritten(tmp_path, toy_space, image_folder):
@@ -125,13 +193,6 @@ def test_a_sandwich_has_the_extremes_and_every_bit_width(toy_space):
         assert (largest.resolution, smallest.resolution) == (16, 12)
         widths |= {bits.w_bits for bits in (*largest.head, *rest[0].head, *rest[1].head)}
     assert widths == {2, 3, 4, 32}
-
-
-def test_bad_settings_are_named():
-    with pytest.raises(ValueError, match="epochs must be a positive number, got nan"):
-        TrainConfig(epochs=float("nan"))
-    with pytest.raises(ValueError, match="batch_size"):
-        TrainConfig(batch_size=1)
 
 
 @pytest.mark.slow

@@ -1,0 +1,175 @@
+"""What `qfa-search train` tells: progress, the estimate, the scores and what to do next."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from qfa_search.train.config import TrainConfig
+    from qfa_search.train.phase import Progress
+    from search_spaces import SearchSpace
+
+SHOW_SECONDS = 1.0
+PREDICTOR_FILE = "predictor.safetensors"
+
+
+def tell(message: str) -> None:
+    """Print to stderr, where progress goes."""
+    typer.echo(message, err=True)
+
+
+def space_in_words(space: SearchSpace) -> str:
+    """What is to be trained, in two lines."""
+    low, high = cost_range(space)
+    colours = {1: "grey", 3: "colour"}.get(space.input_channels, f"{space.input_channels}-channel")
+    sides = ", ".join(map(str, space.resolutions))
+    stages = ", ".join(str(stage.width) for stage in space.stages)
+    return (
+        f"space {space.name}: {space.n_classes} classes, {colours} images of {sides} px,\n"
+        f"stages of {stages} channels, 10^{space.log10_size():.0f} subnets of {low:.2g} to "
+        f"{high:.2g} MFLOPs"
+    )
+
+
+def cost_range(space: SearchSpace) -> tuple[float, float]:
+    """MFLOPs of the cheapest and of the largest subnet."""
+    import numpy as np
+
+    from predictors import cost_arrays
+
+    corners = np.stack([space.layout.lowest(), space.layout.highest()])
+    low, high = cost_arrays(space, corners, ["mflops"])["mflops"]
+    return float(low), float(high)
+
+
+def print_result(path: Path, data: str) -> None:
+    """Print the scores in a supernet file, and the commands that come next."""
+    from joblib import cpu_count
+
+    from predictors.files import read_metadata
+    from search_spaces import SearchSpace
+
+    metadata = read_metadata(path, "supernet")
+    for name, top1 in metadata["scores"].items():
+        typer.echo(f"{name}: {top1:.2f} % of the validation split")
+    typer.echo(f"written: {path}")
+    low, high = cost_range(SearchSpace.from_dict(metadata["space"]))
+    out = path.parent
+    samples, predictor = (shlex.quote(str(out / f)) for f in ("samples.sqlite", PREDICTOR_FILE))
+    run, images = shlex.quote(str(out)), shlex.quote(data)
+    typer.echo(
+        "next: measure subnets, fit a predictor to them, search\n"
+        f"  qfa-search sample --supernet {run} --data {images} --n 500 --out {samples} "
+        f"--jobs {cpu_count()}\n"
+        f"  qfa-search fit --samples {samples} --out {predictor}\n"
+        f"  qfa-search --supernet {run} --max-mflops {math.sqrt(low * high):.2g}"
+    )
+
+
+def print_dry_run(
+    space: SearchSpace, n_images: int, config: TrainConfig, *, processes: int, along: bool
+) -> None:
+    """Print shapes, parameters, memory, step time and hours of a training without any data."""
+    from qfa_search.commands.tables import print_table
+    from qfa_search.supernet.mobilenet_v3 import Supernet
+    from qfa_search.train.estimate import duration, phase_times, probe_batch, step_memory, told
+    from search_spaces import layer_specs
+
+    layers = layer_specs(space, space.largest())
+    print_table(
+        ["layer", "kind", "in", "out", "kernel", "stride", "map"],
+        [
+            [
+                *(layer.name, layer.kind, str(layer.in_channels), str(layer.out_channels)),
+                *(str(layer.kernel_size), str(layer.stride), f"{layer.out_size} px"),
+            ]
+            for layer in layers
+        ],
+    )
+    n_all = sum(parameter.numel() for parameter in Supernet(space).parameters())
+    n_largest = sum(layer.n_params for layer in layers)
+    side, batch = max(space.resolutions), config.batch_size
+    typer.echo(f"largest subnet of {space.name}: {n_largest:,} parameters; supernet: {n_all:,}")
+    n_bytes, batches = step_memory(space, config)
+    known = "" if batches == (batch,) else f", extended from batches of {batches[0]}, {batches[1]}"
+    typer.echo(
+        f"memory of a training step, each process: {n_bytes / 1e9:.2f} GB "
+        f"({batch} images of {side} px{known})"
+    )
+    times = phase_times(space, n_images, config, processes=processes, is_teacher_run_along=along)
+    probe = probe_batch(space, config)
+    scaled = "" if probe == batch else f", timed with batches of {probe}"
+    for phase in times:
+        typer.echo(
+            f"{phase.name} phase: {phase.n_steps:,} steps of {config.images_per_step} images, "
+            f"{phase.seconds_per_step:.2f} s each{scaled}: {duration(phase.seconds)}"
+        )
+    typer.echo(f"{n_images:,} images: {told(times, processes)}, without decoding them")
+
+
+@contextmanager
+def progress_bars(quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """Progress bars on stderr, one for each phase."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=quiet,
+    )
+    tasks: dict[str, object] = {}
+    shown = 0.0
+
+    def show(progress: Progress) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if progress.step < progress.n_steps and now - shown < SHOW_SECONDS:
+            return
+        shown = now
+        bars.start()
+        if progress.phase not in tasks:
+            tasks[progress.phase] = bars.add_task(progress.phase, total=progress.n_steps, state="")
+        losses = " ".join(f"{loss:.3f}" for loss in progress.losses)
+        bars.update(
+            tasks[progress.phase],  # type: ignore[arg-type]
+            completed=progress.step,
+            state=f"loss {losses}, {progress.images_per_second:.0f} images/s",
+        )
+
+    try:
+        yield show
+    finally:
+        if bars.live.is_started:
+            bars.stop()
+
+
+@contextmanager
+def notes_on_stderr(quiet: bool) -> Iterator[None]:
+    """What the package notes on its way, in plain lines on stderr; only warnings when quiet."""
+    logger = logging.getLogger("qfa_search")
+    handler = logging.StreamHandler()
+    level, propagates = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagates
