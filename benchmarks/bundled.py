@@ -14,21 +14,20 @@ import sys
 from pathlib import Path
 
 N_SAMPLES = 612
-PROCESSES = 2
+JOBS = 2
 
 
 def commands(out: Path) -> list[list[str]]:
     """The three command lines: train, sample, fit."""
     qfa_search = [sys.executable, "-m", "qfa_search"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={PROCESSES}"]
     data = ["--data", "fashion-mnist"]
     samples = str(out / "samples.sqlite")
-    train = ["train", "--space", "fashion-mnist", *data, "--out", str(out), "--resume"]
+    train = ["train", *data, "--out", str(out), "--resume"]
     sample = ["sample", "--supernet", str(out), *data, "--n", str(N_SAMPLES), "--out", samples]
     fit = ["fit", "--samples", samples, "--out", str(out / "predictor.safetensors")]
     return [
-        [*torchrun, "-m", "qfa_search", *train],
-        [*qfa_search, *sample, "--jobs", str(PROCESSES)],
+        [*qfa_search, *train],
+        [*qfa_search, *sample, "--jobs", str(JOBS)],
         [*qfa_search, *fit],
     ]
 

@@ -1,17 +1,21 @@
-"""Top-1 of a supernet at its corners: largest, middle, smallest at 4, 3 and 2 bits throughout.
+"""Top-1 of a supernet: largest, middle, smallest at 4, 3 and 2 bits, and random subnets.
 
-python -m benchmarks.supernet_scores --split test --jobs 2
+python -m benchmarks.supernet_scores --split test --jobs 2 --random 50
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 
 from predictors import cost_arrays
 from qfa_search.bundled import resolve_supernet
+from qfa_search.data import open_data
+from qfa_search.evaluation import evaluate
 from qfa_search.measuring import measure_all, measure_config
+from qfa_search.train.teacher import load_teacher
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
 
@@ -37,6 +41,9 @@ def main() -> None:
     parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--split", choices=["val", "test"], default="val")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--random", type=int, default=0, help="how many random subnets")
+    parser.add_argument("--seed", type=int, default=0, help="of the random subnets")
+    parser.add_argument("--teacher", type=Path, help="teacher.safetensors to score, too")
     arguments = parser.parse_args()
     files = resolve_supernet(arguments.supernet)
     space = files.space()
@@ -49,6 +56,26 @@ def main() -> None:
     for i, name in enumerate(names):
         mflops, size_kb = costs["mflops"][i], costs["size_kb"][i]
         print(f"| {name} | {mflops:.3f} | {size_kb:.1f} | {found[i].top1:.2f} |")
+    if arguments.teacher:
+        print(f"| teacher, float | | | {teacher_top1(arguments, space):.2f} |")
+    if arguments.random:
+        drawn = space.layout.sample(np.random.default_rng(arguments.seed), arguments.random)
+        scores = [e.top1 for e in measure_all(config, drawn, jobs=arguments.jobs)]
+        print(
+            f"{arguments.random} random subnets, every choice uniform, seed {arguments.seed}: "
+            f"{np.mean(scores):.2f} on average, standard deviation {np.std(scores, ddof=1):.2f}, "
+            f"{min(scores):.2f} to {max(scores):.2f}"
+        )
+
+
+def teacher_top1(arguments: argparse.Namespace, space: SearchSpace) -> float:
+    """Top-1 of the teacher in `arguments.teacher`."""
+    teacher = load_teacher(arguments.teacher, space)
+    data = open_data(
+        arguments.data, channels=space.input_channels, resolution=max(space.resolutions)
+    )
+    images = data.images(arguments.split)
+    return evaluate(teacher.network, images.batches(teacher.resolution, 250)).top1
 
 
 if __name__ == "__main__":

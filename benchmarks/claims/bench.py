@@ -1,0 +1,193 @@
+"""What all claims are tried with: a supernet, images, a teacher, and places to keep numbers."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmarks.claims.finished import FinishedRuns, file_digest
+from predictors.files import read_metadata
+from qfa_search.bundled import SupernetFiles
+from qfa_search.data import FashionMnist, ImageFolder, Images, open_data
+from qfa_search.errors import DataError
+from qfa_search.evaluation import Evaluation, evaluate
+from qfa_search.measuring import EVALUATION_BATCH, MeasureConfig, measure_config
+from qfa_search.operators import genome_keys
+from qfa_search.samples import SampleStore, read_samples
+from qfa_search.sampling import sample
+from qfa_search.splits import SPLIT_FILE, SplitName
+from qfa_search.supernet.mobilenet_v3 import Supernet
+from qfa_search.supernet.recalibrate import recalibrate
+from qfa_search.supernet.storage import read_supernet
+from qfa_search.train.batches import MemoryBatches, teacher_logits_in_memory
+from qfa_search.train.config import TrainConfig
+from qfa_search.train.recipe import TEACHER_BATCHES
+from qfa_search.train.teacher import (
+    Teacher,
+    is_dense_teacher,
+    largest_as_teacher,
+    load_teacher,
+    open_supernet_as_teacher,
+)
+from search_spaces import SearchSpace
+from search_spaces.genome import Genomes
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Supernet, images and teacher; what costs time to read is read once.
+
+    Attributes:
+        files: The supernet, its predictor and its samples.
+        data: Images that it was trained on.
+        out: Where numbers are kept.
+        teacher_file: Whose soft labels trainings learn from; labels only without it.
+        jobs: Processes that measure.
+    """
+
+    files: SupernetFiles
+    data: str
+    out: Path
+    teacher_file: Path | None = None
+    jobs: int = 1
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """Space of the supernet."""
+        return self.files.space()
+
+    @property
+    def runs(self) -> FinishedRuns:
+        """Numbers of finished runs."""
+        return FinishedRuns(self.out)
+
+    @cached_property
+    def settings(self) -> dict[str, str | None]:
+        """What the numbers of any run depend on."""
+        teacher = None
+        if self.teacher_file is not None:
+            teacher = file_digest(self.teacher_file)
+        return {"supernet": self.files.digest(), "data": self.data, "teacher": teacher}
+
+    @cached_property
+    def image_data(self) -> FashionMnist | ImageFolder:
+        """The images, split as in the supernet's training."""
+        split = read_metadata(self.files.weights, "supernet")["split"]
+        data = open_data(
+            self.data,
+            channels=self.space.input_channels,
+            resolution=max(self.space.resolutions),
+            split_seed=split["seed"],
+            split_file=self.files.weights.with_name(SPLIT_FILE),
+        )
+        if data.split_digest != split["digest"]:
+            raise DataError(f"{self.data} is not what {self.files.weights} was trained on")
+        return data
+
+    @cached_property
+    def train(self) -> Images:
+        """The training split."""
+        return self.image_data.images("train")
+
+    @cached_property
+    def held_out(self) -> dict[SplitName, Images]:
+        """The validation and the test split."""
+        return {"val": self.image_data.images("val"), "test": self.image_data.images("test")}
+
+    def supernet(self) -> Supernet:
+        """The supernet with the weights of its file, a new copy."""
+        return read_supernet(self.files.weights)[0]
+
+    def source(self, config: TrainConfig) -> MemoryBatches:
+        """Training batches, with the teacher's soft labels if there is one."""
+        return MemoryBatches(self.train, config, self.teacher_logits)
+
+    @cached_property
+    def teacher_logits(self) -> Tensor | None:
+        """Logits `(2, n, n_classes)` of the training images and their mirror images."""
+        if self.teacher_file is None:
+            return None
+        teacher = self._teacher(self.teacher_file)
+        everything = slice(None)
+        return teacher_logits_in_memory(
+            teacher, self.train, EVALUATION_BATCH, torch.device("cpu"), everything
+        )
+
+    def _teacher(self, path: Path) -> Teacher:
+        if is_dense_teacher(path):
+            return load_teacher(path, self.space)
+        supernet = open_supernet_as_teacher(path, self.space)
+        size = self.measuring("val").batch_size
+        drawn = self.train.drawn(TEACHER_BATCHES * size)
+        batches = drawn.batches(max(supernet.space.resolutions), size)
+        return largest_as_teacher(supernet, batches, TEACHER_BATCHES)
+
+    def measuring(self, split: SplitName) -> MeasureConfig:
+        """How subnets are recalibrated and scored."""
+        return measure_config(self.files.weights, self.data, split)
+
+    def score(self, network: nn.Module, resolution: int, split: SplitName) -> Evaluation:
+        """Score of a static network, recalibrated like every measured subnet."""
+        config = self.measuring(split)
+        drawn = self.train.drawn(config.n_batches * config.batch_size)
+        recalibrate(network, drawn.batches(resolution, config.batch_size), config.n_batches)
+        return evaluate(network, self.held_out[split].batches(resolution, EVALUATION_BATCH))
+
+    def top1(self, X: Genomes, split: SplitName) -> Floats:
+        """Measured top-1 of the supernet's subnets `X`, `(n,)`; each is measured once."""
+        config, digest = self.measuring(split), self.files.digest()
+        store = SampleStore(self.out / f"measured-{digest}.sqlite", self.space)
+        X = self.space.layout.canonicalize(X)
+
+        def start(n: int) -> None:
+            if n:
+                print(f"measuring {n} subnets on {split} ...", file=sys.stderr, flush=True)
+
+        sample(
+            config,
+            store,
+            X,
+            supernet_digest=digest,
+            seed=0,
+            jobs=self.jobs,
+            on_start=start,
+            on_sample=lambda found: None,
+        )
+        samples = read_samples(store.path, supernet=digest, split=split)
+        known = dict(zip(genome_keys(samples.X), samples.frame["top1"], strict=True))
+        return np.array([known[key] for key in genome_keys(X)], dtype=np.float64)
+
+    def n_images(self, split: SplitName) -> int:
+        """Images of a split that is held out."""
+        return len(self.held_out[split])
+
+
+def standard_error(top1: Floats | float, n_images: int) -> Floats:
+    """Binomial standard error of a top-1 in percent, points."""
+    share = np.asarray(top1, dtype=np.float64) / 100
+    return np.asarray(100 * np.sqrt(share * (1 - share) / n_images))
+
+
+def difference_error(a: Floats | float, b: Floats | float, n_images: int) -> Floats:
+    """Standard error of the difference of two top-1 in percent, points.
+
+    As if on different images. On the same ones it is smaller, so this asks for more.
+    """
+    return np.asarray(np.hypot(standard_error(a, n_images), standard_error(b, n_images)))
+
+
+def plus_minus(values: Floats, digits: int = 2) -> str:
+    """Mean and standard deviation over repeats, as tables show them."""
+    if not len(values) or not math.isfinite(float(np.mean(values))):
+        return "none"
+    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
