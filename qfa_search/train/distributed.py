@@ -45,21 +45,36 @@ class World:
 def join_world() -> Iterator[World]:
     """The processes that torchrun started, connected; a world of one without torchrun.
 
-    With a GPU, each process takes the one of its local rank.
+    With a GPU, each process takes the one of its local rank. On a CPU each computes in one
+    thread: two processes are faster than two threads, and what is computed does not depend on
+    the number of cores.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     device = torch.device("cpu")
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-    if size == 1:
-        yield World(device=device)
-        return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    with threads_of(device):
+        if size == 1:
+            yield World(device=device)
+            return
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            yield World(dist.get_rank(), size, device)
+        finally:
+            dist.destroy_process_group()
+
+
+@contextmanager
+def threads_of(device: torch.device) -> Iterator[None]:
+    """One thread for a CPU; a GPU's process keeps what it has."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
     try:
-        yield World(dist.get_rank(), size, device)
+        yield
     finally:
-        dist.destroy_process_group()
+        torch.set_num_threads(before)
 
 
 def average(values: Sequence[float], world: World) -> tuple[float, ...]:

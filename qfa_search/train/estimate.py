@@ -20,7 +20,7 @@ from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.train.batches import TrainBatch
 from qfa_search.train.config import TrainConfig
-from qfa_search.train.distributed import World
+from qfa_search.train.distributed import World, threads_of
 from qfa_search.train.phase import Phase, run_phase
 from qfa_search.train.recipe import bit_phases, n_steps
 from qfa_search.train.sandwich import with_uniform_bits
@@ -98,11 +98,8 @@ def phase_times(
             images that memory cannot hold.
     """
     reuse_freed_memory()
-    n_threads = torch.get_num_threads()
-    if processes > 1:
-        torch.set_num_threads(1)
-    try:
-        device = _device()
+    device = _device()
+    with threads_of(device):
         source = RandomPixels(space, probe_batch(space, config), n_images)
         scale = config.parts / processes * config.batch_size / source.batch_size
         float_net = Supernet(space.in_floating_point())
@@ -139,8 +136,6 @@ def phase_times(
             for phase in bit_phases(space, n_images, config)
         ]
         return times
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def told(times: Sequence[PhaseTime], processes: int) -> str:

@@ -102,8 +102,6 @@ def _work(
         MASTER_ADDR="127.0.0.1",
         MASTER_PORT=str(port),
     )
-    if not torch.cuda.is_available():
-        torch.set_num_threads(1)
     try:
         target()
     except KeyboardInterrupt:

@@ -1,6 +1,10 @@
 import csv
+import sys
 
-from qfa_search.train.metrics import METRICS_FILE, metrics_writer
+import pytest
+
+from qfa_search.errors import QFAError
+from qfa_search.train.metrics import METRICS_FILE, TENSORBOARD_FOLDER, metrics_writer
 from qfa_search.train.phase import Progress
 
 
@@ -35,3 +39,24 @@ def test_steps_that_are_run_again_are_written_once(tmp_path):
     assert steps == [("float", s) for s in range(20, 101, 20)] + [
         ("quantized", s) for s in (20, 40, 60)
     ]
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path):
+    pytest.importorskip("torch.utils.tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with metrics_writer(tmp_path, tensorboard=True) as write:
+        for step in range(1, 101):
+            write(_progress("quantized", step))
+    events = EventAccumulator(str(tmp_path / TENSORBOARD_FOLDER)).Reload()
+    found = events.Scalars("quantized/loss_random")
+    assert [(e.step, e.value) for e in found] == [(s, 4.0) for s in range(20, 101, 20)]
+
+
+def test_tensorboard_is_asked_for_by_name_when_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with (
+        pytest.raises(QFAError, match=r"qfa-search\[tensorboard\]"),
+        metrics_writer(tmp_path, tensorboard=True),
+    ):
+        pass
