@@ -50,5 +50,5 @@ def _told(report: HeldOutReport) -> str:
             f"  measured cross-entropy: Kendall tau {report.cross_entropy_kendall_tau:.3f}, "
             f"Spearman {report.cross_entropy_spearman:.3f}"
         )
-    lines.append(f"  90 % intervals cover {100 * report.coverage:.0f} % of measured top-1")
+    lines.append(f"  90 % intervals cover {report.coverage:.0f} % of measured top-1")
     return "\n".join(lines)

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import time
 
@@ -50,6 +51,7 @@ def test_sampling_again_measures_only_what_is_missing(finished, image_folder):
 def test_fit_reports_how_the_predictor_does_on_unseen_subnets(finished, tmp_path):
     result = _run("fit", "--samples", finished / "samples.sqlite", "--out", tmp_path / "p")
     assert "Kendall tau" in result.output
+    assert 50 <= int(re.search(r"90 % intervals cover (\d+) %", result.output)[1]) <= 100
 
 
 def test_fit_never_overwrites(finished):
