@@ -100,18 +100,16 @@ def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
 
     Gradients of a step are accumulated over its subnets first. A process group wrapper that
     exchanges inside each backward pass would do so once per subnet, and would leave out the
-    layers that only an earlier subnet of the step used.
+    layers that only an earlier subnet of the step used. A parameter that no process used keeps
+    no gradient, so that the optimizer leaves it alone, as it does with one process.
     """
     if world.size == 1:
         return
-    gradients = []
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        gradients.append(parameter.grad)
-    flat = torch.cat([g.flatten() for g in gradients])
+    chosen = list(parameters)
+    is_used = torch.tensor([float(p.grad is not None) for p in chosen], device=world.device)
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in chosen]
+    flat = torch.cat([*(g.flatten() for g in gradients), is_used])
     dist.all_reduce(flat)
-    flat /= world.size
-    parts = torch.split_with_sizes(flat, [g.numel() for g in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
+    *sums, n_users = torch.split_with_sizes(flat, [*(p.numel() for p in chosen), len(chosen)])
+    for parameter, total, users in zip(chosen, sums, n_users.tolist(), strict=True):
+        parameter.grad = (total / world.size).view_as(parameter) if users else None

@@ -125,11 +125,14 @@ def run_phase(
         for step in steps:
             rate = phase.learning_rate * rate_share(step, phase.n_steps, warmup_steps)
             set_rate(optimizer, rate)
-            optimizer.zero_grad(set_to_none=True)
-            found = [
-                _accumulate(network, next(batches), drawn(step, part), phase, config, world, scaler)
-                for part in parts
-            ]
+            found, gradients = [], None
+            for part in parts:
+                found.append(
+                    _accumulate(
+                        network, next(batches), drawn(step, part), phase, config, world, scaler
+                    )
+                )
+                gradients = _added(network, gradients)
             losses = average(
                 [sum(of_subnet) / len(parts) for of_subnet in zip(*found, strict=True)], world
             )
@@ -177,7 +180,8 @@ def _accumulate(
     world: World,
     scaler: torch.amp.GradScaler,
 ) -> list[float]:
-    """Add the gradients of one part over its subnets; returns their losses."""
+    """Leave the gradients of one part, added up over its subnets; returns their losses."""
+    network.zero_grad(set_to_none=True)
     batch = batch.to(world.device)
     n_parts = config.parts // world.size
     teacher_logits = batch.teacher_logits
@@ -203,6 +207,20 @@ def _accumulate(
         losses.append(loss.detach())
     values: list[float] = torch.stack(losses).double().tolist()
     return values
+
+
+def _added(network: nn.Module, earlier: list[Tensor | None] | None) -> list[Tensor | None]:
+    """Put the sum of the gradients of `earlier` parts and of this one into the network.
+
+    Each part is summed by itself before parts are, in one process as in several: so the sums
+    round alike.
+    """
+    parameters = list(network.parameters())
+    if earlier is not None:
+        for parameter, before in zip(parameters, earlier, strict=True):
+            if before is not None:
+                parameter.grad = before if parameter.grad is None else before + parameter.grad
+    return [parameter.grad for parameter in parameters]
 
 
 def _update(
