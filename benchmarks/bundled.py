@@ -2,7 +2,7 @@
 
     python -m benchmarks.bundled --out runs/bundled
 
-Takes about 90 minutes on two CPU cores. An interrupted run goes on where it was.
+Takes hours on two CPU cores. An interrupted run goes on where it was.
 """
 
 from __future__ import annotations

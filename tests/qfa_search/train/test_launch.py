@@ -20,11 +20,6 @@ def _tensors(out):
     return load_tensors(out / "supernet.safetensors", "supernet")[0]
 
 
-# SGD: Adam turns a gradient that is zero but for rounding, as that of a shift before a norm, into
-# a step of full size in either direction.
-SGD = ("--preset", "imagenet", *TINY)
-
-
 def _difference(a, b):
     return max(float(np.abs(a[name] - b[name]).max()) for name in a)
 
@@ -56,7 +51,7 @@ def _kill_the_second():
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(tmp_path, image_folder, toy_space_file):
     for name, n in (("one", "1"), ("two", "2")):
-        arguments = train_command(image_folder, toy_space_file, tmp_path / name, *SGD)
+        arguments = train_command(image_folder, toy_space_file, tmp_path / name, *TINY)
         code, out, errors = finish(start([*arguments, "--processes", n]))
         assert code == 0, errors
         assert errors == ""
@@ -67,11 +62,11 @@ def test_two_processes_train_what_one_trains(tmp_path, image_folder, toy_space_f
 @pytest.mark.slow
 def test_processes_of_torchrun_train_what_one_trains(tmp_path, image_folder, toy_space_file):
     by = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    arguments = train_command(image_folder, toy_space_file, tmp_path / "two", *SGD)
+    arguments = train_command(image_folder, toy_space_file, tmp_path / "two", *TINY)
     code, out, errors = finish(start(arguments, by=by))
     assert code == 0, errors
     assert out.count("written: ") == 1
-    arguments = train_command(image_folder, toy_space_file, tmp_path / "one", *SGD)
+    arguments = train_command(image_folder, toy_space_file, tmp_path / "one", *TINY)
     assert finish(start([*arguments, "--processes", "1"]))[0] == 0
     assert _difference(_tensors(tmp_path / "one"), _tensors(tmp_path / "two")) < 1e-5
 
