@@ -189,7 +189,7 @@ def growth(found: list[Speed]) -> float:
 def text(main: Speed, found: list[Speed], rate: dict[str, float], n: int, about: str) -> str:
     """The whole report in Markdown."""
     parts = [
-        (name, f"{main.parts_ms[name]:.1f}", published and f"{published:.0f}")
+        (name, f"{main.parts_ms[name]:.2f}", published and f"{published:.0f}")
         for name, published in ((name, PUBLISHED_MS.get(name, "")) for name in main.parts_ms)
     ]
     against = f"{main.generation_ms / main.floor_ms:.1f} times the matrix products alone"

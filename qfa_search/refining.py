@@ -16,9 +16,10 @@ from qfa_search.config import SearchConfig
 from qfa_search.errors import QFAError
 from qfa_search.evolution import SearchProgress
 from qfa_search.front_files import state_name
+from qfa_search.gains import largest_gains
 from qfa_search.measuring import MeasureConfig, measure_config
 from qfa_search.operators import genome_keys
-from qfa_search.pareto import ParetoFront, largest_gains
+from qfa_search.pareto import ParetoFront
 from qfa_search.problem import Predictor, constraint_values
 from qfa_search.samples import Sample, Samples, SampleStore, Setting, read_samples
 from qfa_search.sampling import sample

@@ -23,7 +23,8 @@ from benchmarks.claims.predictor_samples import PredictorPlan, predictor_samples
 from benchmarks.claims.recalibration import RecalibrationPlan, recalibration
 from benchmarks.claims.retraining import RetrainingPlan, retraining
 from benchmarks.claims.section import Section, keep_section, write_claims
-from benchmarks.claims.stability import StabilityPlan, stability
+from benchmarks.claims.stability import stability
+from benchmarks.claims.supernet_trainings import StabilityPlan
 from benchmarks.report import command, machine
 from qfa_search.allocator import reuse_freed_memory
 from qfa_search.bundled import resolve_supernet
@@ -102,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--teacher", type=Path, metavar="FILE", help="teaches (a) and (b)")
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), metavar="DIR")
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"), metavar="DIR")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that measure")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that train and measure")
     parser.add_argument("--steps", type=int, help="of each training in (a)")
     parser.add_argument("--float-steps", type=int, help="of the float start of (a)")
     parser.add_argument("--batch-size", type=int, help="of trainings and recalibration")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed, parallel_config
 
 from benchmarks.claims.bench import Bench, Floats, difference_error, standard_error
 from benchmarks.claims.finished import Numbers
@@ -17,6 +18,7 @@ from benchmarks.claims.section import Row, Section
 from benchmarks.report import COLOURS, markdown_table, new_figure, tidy
 from predictors import cost_arrays
 from predictors.files import read_metadata
+from qfa_search.allocator import reuse_freed_memory
 from qfa_search.splits import SplitName
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
@@ -88,12 +90,16 @@ def retraining(bench: Bench, plan: RetrainingPlan, about: str) -> Section:
     top1: dict[str, dict[SplitName, Floats]] = {
         TAKEN: {split: bench.top1(X, split) for split in HELD_OUT}
     }
-    for way, (from_supernet, epochs) in plan.ways.items():
-        scores = [
-            trained_alone(bench, genome, config, from_supernet=from_supernet, epochs=epochs)
+    bench.source(config)  # images and soft labels, once for all processes
+    with parallel_config("loky", n_jobs=bench.jobs, inner_max_num_threads=1):
+        scores = Parallel()(
+            delayed(trained_alone)(bench, genome, config, from_supernet=start, epochs=epochs)
+            for start, epochs in plan.ways.values()
             for genome in X
-        ]
-        top1[way] = {split: np.array([score[split] for score in scores]) for split in HELD_OUT}
+        )
+    for i, way in enumerate(plan.ways):
+        of_way = scores[i * len(X) : (i + 1) * len(X)]
+        top1[way] = {split: np.array([score[split] for score in of_way]) for split in HELD_OUT}
     mflops = np.asarray(cost_arrays(bench.space, X, ["mflops"])["mflops"], dtype=np.float64)
     found = Comparison(mflops, top1, {split: bench.n_images(split) for split in HELD_OUT})
     return Section(
@@ -129,6 +135,7 @@ def trained_alone(
     }
 
     def run(folder: Path) -> Numbers:
+        reuse_freed_memory()
         torch.manual_seed(config.seed)
         supernet = bench.supernet() if from_supernet else Supernet(bench.space)
         phase = Phase(

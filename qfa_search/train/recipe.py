@@ -216,7 +216,8 @@ class _Run:
         """The batches, and the teacher if it has to run with each of them."""
         device = self.world.device
         if teacher is not None:
-            teacher.network.to(device)
+            # One layout for a teacher just trained and one read from a file: equal logits.
+            teacher.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if isinstance(self.images, FolderImages):
             return FolderBatches(self.images, self.config, _decoders()), teacher
         logits = None

@@ -2,7 +2,7 @@ import pytest
 
 from benchmarks import search_speed
 
-SIZES = ["--populations", "20", "40", "--generations", "5", "--genomes", "100"]
+SIZES = ["--populations", "100", "200", "--generations", "5", "--genomes", "100"]
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def out(tmp_path_factory):
 
 def test_report_names_command_seed_and_machine(out):
     text = (out / "search_speed.md").read_text()
-    assert "`python -m benchmarks.search_speed --populations 20 40" in text
+    assert "`python -m benchmarks.search_speed --populations 100 200" in text
     assert "seed 0" in text
     assert "cores" in text
     assert "numpy" in text

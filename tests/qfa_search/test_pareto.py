@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as npst
 from predictors import cost_arrays
 from qfa_search.config import Limits
 from qfa_search.errors import QFAError
-from qfa_search.pareto import ParetoFront, hypervolume, largest_gains, non_dominated_mask
+from qfa_search.gains import largest_gains
+from qfa_search.pareto import ParetoFront, hypervolume, non_dominated_mask
 
 POINTS = npst.arrays(
     np.float64,
