@@ -2,8 +2,9 @@
 
     python -m benchmarks.claims --data fashion-mnist --teacher teacher.safetensors
 
-Finished runs are kept in --out, so an interrupted benchmark goes on where it was, and parts of
-it can run at different times (`--only`). Writes claims.md, claims.csv and a plot for each claim.
+Finished runs are kept in --out, so an interrupted benchmark goes on where it was, and claims can
+be tried at different times (`--only`). Writes a page, its numbers and a plot for each claim, and
+claims.md with the results of all.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from benchmarks.claims.mixed_precision import MixedPlan, mixed_precision
 from benchmarks.claims.predictor_samples import PredictorPlan, predictor_samples
 from benchmarks.claims.recalibration import RecalibrationPlan, recalibration
 from benchmarks.claims.retraining import RetrainingPlan, retraining
-from benchmarks.claims.section import Section, keep_section, write_claims
+from benchmarks.claims.section import Section, write_index, write_section
 from benchmarks.claims.stability import stability
 from benchmarks.claims.supernet_trainings import StabilityPlan
 from benchmarks.report import command, machine
@@ -140,8 +141,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name in args.only or found:
         print(f"{name}: {found[name]}", file=sys.stderr, flush=True)
         about = f"Written by `{command('claims', arguments)}`.\n\nMachine: {machine()}"
-        keep_section(claim(name, found[name])(bench, about), args.out, args.results)
-        text = write_claims(list(PLANS), args.out, args.results)
+        write_section(claim(name, found[name])(bench, about), args.results)
+        text = write_index(list(PLANS), args.results)
     print(text)
 
 

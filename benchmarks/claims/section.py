@@ -1,21 +1,19 @@
-"""A claim's part of the report: kept when it is done, put together with the others."""
+"""A claim's page of the report, and the page with the results of all."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmarks.report import save_figure
+from benchmarks.report import write_report
 from predictors.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FOLDER = "sections"
-COLUMNS = ("claim", "case", "at", "repeat", "metric", "value")
+RESULT = "*Result"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,44 +54,37 @@ class Section:
     figure: Figure
 
 
-def keep_section(section: Section, out: Path, results: Path) -> None:
-    """Write the plot to `results` and everything else to `out`, for `write_claims`."""
-    save_figure(results, f"claims_{section.name}", section.figure)
-    content = {
-        "title": section.title,
-        "parts": [part for part in section.parts if part],
-        "rows": [asdict(row) for row in section.rows],
-    }
-    write_text(out / FOLDER / f"{section.name}.json", json.dumps(content, indent=1) + "\n")
-
-
-def write_claims(names: Sequence[str], out: Path, results: Path) -> str:
-    """Write claims.md and claims.csv from the sections in `out`; returns the text."""
+def write_section(section: Section, results: Path) -> None:
+    """Write a claim's page, its numbers and its plot."""
     import pandas as pd
 
-    found: dict[str, Any] = {}
-    for name in names:
-        path = out / FOLDER / f"{name}.json"
-        if path.is_file():
-            found[name] = json.loads(path.read_text(encoding="utf-8"))
-    missing = [name for name in names if name not in found]
+    name = f"claims_{section.name}"
+    parts = [f"# {section.title}", *(part for part in section.parts if part)]
+    write_report(results, name, "\n\n".join(parts) + "\n", section.figure)
+    rows = pd.DataFrame([asdict(row) for row in section.rows])
+    csv = rows.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(results / f"{name}.csv", csv)
+
+
+def write_index(names: Sequence[str], results: Path) -> str:
+    """Write claims.md, the results of all pages that are there; returns the text."""
+    pages = {name: results / f"claims_{name}.md" for name in names}
+    missing = [name for name, page in pages.items() if not page.is_file()]
     text = [
         "# The paper's claims, tried",
         "Claims of Bai et al., BatchQuant, NeurIPS 2021, tried on small images and two CPU "
-        "cores. What holds here need not hold on ImageNet, and the other way round. Sentences "
-        "after *Result* are made from the numbers when the benchmark runs. The test split is "
-        "only reported: nothing is chosen by it.",
+        "cores. What holds here need not hold on ImageNet, and the other way round. Results "
+        "are made from the numbers when the benchmark runs. The test split is only reported: "
+        "nothing is chosen by it.",
     ]
     if missing:
         text.append(f"Not run yet: {', '.join(missing)}.")
-    frames = []
-    for name, content in found.items():
-        text += [f"## {content['title']}", *content["parts"]]
-        text.append(f"![{content['title']}](claims_{name}.png)")
-        frames.append(pd.DataFrame(content["rows"]).assign(claim=name)[list(COLUMNS)])
+    for name, page in pages.items():
+        if name in missing:
+            continue
+        title, *paragraphs = page.read_text(encoding="utf-8").split("\n\n")
+        text.append(f"## [{title.removeprefix('# ')}]({page.name})")
+        text += [part for part in paragraphs if part.startswith(RESULT)]
     whole = "\n\n".join(text) + "\n"
     write_text(results / "claims.md", whole)
-    if frames:
-        csv = pd.concat(frames).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        write_text(results / "claims.csv", csv)
     return whole

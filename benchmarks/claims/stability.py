@@ -83,8 +83,8 @@ def seed_spread(found: list[Training]) -> str:
         f"{gap:.2f} in {name}" for name, gap in spreads.items() if name.startswith("largest")
     )
     return (
-        f"*Seeds*: {len(scores)} trainings with batchquant that differ in the seed alone (float "
-        f"start included, the same teacher) are at most {shown} points apart; at most "
+        f"*Result, seeds*: {len(scores)} trainings with batchquant that differ in the seed alone "
+        f"(float start included, the same teacher) are at most {shown} points apart; at most "
         f"{max(spreads.values()):.2f} in any of the subnets."
     )
 

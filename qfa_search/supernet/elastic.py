@@ -20,9 +20,9 @@ NORM_EPS = 1e-5
 
 
 def activate(x: Tensor, activation: str) -> Tensor:
-    """`x` after "none", "relu", "hswish" or "hsigmoid"."""
+    """`x` after "none", "relu" (which overwrites `x`), "hswish" or "hsigmoid"."""
     if activation == "relu":
-        return F.relu(x)
+        return F.relu(x, inplace=True)
     if activation == "hswish":
         return F.hardswish(x)
     if activation == "hsigmoid":

@@ -308,20 +308,20 @@ def test_every_claim_runs_and_a_second_call_reads_what_is_finished(
     assert text.strip() in capsys.readouterr().out
     assert "Not run yet" not in text
     assert text.count("*Result") >= 8
-    table = pd.read_csv(tmp_path / "claims.csv")
-    assert list(table["claim"].unique()) == list(PLANS)
-    scores = table[table["metric"].str.startswith("top1")]["value"]
-    assert scores.between(0, 100).all()
-    for name in PLANS:
+    tables = {name: pd.read_csv(tmp_path / f"claims_{name}.csv") for name in PLANS}
+    for name, table in tables.items():
+        assert f"](claims_{name}.png)" in (tmp_path / f"claims_{name}.md").read_text()
         assert (tmp_path / f"claims_{name}.png").stat().st_size > 10_000
+        scores = table[table["metric"].str.startswith("top1")]["value"]
+        assert scores.between(0, 100).all()
 
-    files = {path: path.read_bytes() for path in (tmp_path / "runs").glob("*.json")}
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
     monkeypatch.setattr(FinishedRuns, "numbers", _only_reads(FinishedRuns.numbers))
     main(arguments)
-    assert (tmp_path / "claims.csv").read_text() == table.to_csv(
-        index=False, float_format="%.6g", lineterminator="\n"
-    )
-    assert files == {path: path.read_bytes() for path in (tmp_path / "runs").glob("*.json")}
+    for name, table in tables.items():
+        again = pd.read_csv(tmp_path / f"claims_{name}.csv")
+        pd.testing.assert_frame_equal(again, table)
+    assert files == {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
 
 
 def _only_reads(numbers):
