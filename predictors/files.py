@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -17,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 FORMAT_VERSION = 1
+DIGEST_LENGTH = 16
 # The one key of the safetensors metadata: with several, their order would change from run to run.
 HEADER = "qfa-search"
 
@@ -126,6 +128,12 @@ def _open(path: str | Path, kind: str) -> Iterator[tuple[Any, dict[str, Any]]]:
             yield file, header["metadata"]
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a readable {kind} file: {error}") from error
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, the first 16 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
 
 
 def _umask() -> int:

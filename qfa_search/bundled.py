@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from predictors.files import read_metadata
+from predictors.files import file_digest, read_metadata
 from search_spaces import SearchSpace
 
 DEFAULT_SUPERNET = "fashion-mnist"
 BUNDLED_SUPERNETS = (DEFAULT_SUPERNET,)
-DIGEST_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,5 +87,4 @@ def _beside(weights: Path, name: str) -> SupernetFiles:
 
 @lru_cache
 def _digest(path: Path, _mtime_ns: int, _size: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
+    return file_digest(path)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 EVALUATION_BATCH = 250
 IMAGENET = "imagenet"  # preprocessing of the published recipe, by the supernet's metadata
 IMAGENET_BATCHES = 30
+SEQUENTIAL = " sequential"  # ends the name of such a recalibration setting
+LARGEST_SEQUENTIAL_SIDE = 128  # of images whose maps memory can hold a thousand times
 LARGEST_GROUP = 16  # subnets that share the decoding of an image folder
 
 
@@ -40,6 +42,7 @@ class MeasureConfig:
         split: Images to score on; recalibration always uses training images.
         n_batches: Batches of recalibration.
         batch_size: Images of such a batch; activation ranges depend on it.
+        sequential: Whether recalibration goes layer by layer.
     """
 
     supernet: Path
@@ -47,6 +50,7 @@ class MeasureConfig:
     split: SplitName = "val"
     n_batches: int = 16
     batch_size: int = 64
+    sequential: bool = False
 
     def __post_init__(self) -> None:
         """Check the values; a ValueError names the first wrong one."""
@@ -57,7 +61,15 @@ class MeasureConfig:
     @property
     def recalibration(self) -> str:
         """The recalibration setting as the samples store names it."""
-        return f"{self.n_batches}x{self.batch_size}"
+        return f"{self.n_batches}x{self.batch_size}{SEQUENTIAL if self.sequential else ''}"
+
+    def recalibrated(self, setting: str) -> MeasureConfig:
+        """The same with a recalibration setting of the samples store."""
+        sizes = setting.removesuffix(SEQUENTIAL)
+        n_batches, batch_size = map(int, sizes.split("x"))
+        return replace(
+            self, n_batches=n_batches, batch_size=batch_size, sequential=sizes != setting
+        )
 
 
 def measure_config(supernet: Path, data: str, split: SplitName = "val") -> MeasureConfig:
@@ -66,10 +78,12 @@ def measure_config(supernet: Path, data: str, split: SplitName = "val") -> Measu
     Raises:
         ValueError: No such supernet.
     """
+    metadata = read_metadata(supernet, "supernet")
     config = MeasureConfig(supernet=supernet, data=data, split=split)
-    if read_metadata(supernet, "supernet").get("preprocessing") == IMAGENET:
+    if metadata.get("preprocessing") == IMAGENET:
         return replace(config, n_batches=IMAGENET_BATCHES)
-    return config
+    side = max(metadata["space"]["resolutions"])
+    return replace(config, sequential=side <= LARGEST_SEQUENTIAL_SIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +177,8 @@ def _measure_one(config: MeasureConfig, index: int, genome: NDArray[np.int64]) -
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        recalibrate(network, train.batches(subnet.resolution, config.batch_size), config.n_batches)
+        batches = train.batches(subnet.resolution, config.batch_size)
+        recalibrate(network, batches, config.n_batches, sequential=config.sequential)
         evaluation = evaluate(network, held_out.batches(subnet.resolution, EVALUATION_BATCH))
     finally:
         torch.set_num_threads(n_threads)

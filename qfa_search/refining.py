@@ -179,10 +179,7 @@ def _open_samples(
             f"({files.samples} is missing): make them with qfa-search sample --out {files.samples}"
         )
     base = read_samples(files.samples, supernet=files.digest())
-    n_batches, batch_size = (int(part) for part in base.setting.recalibration.split("x"))
-    measuring = replace(
-        measure_config(files.weights, data), n_batches=n_batches, batch_size=batch_size
-    )
+    measuring = measure_config(files.weights, data).recalibrated(base.setting.recalibration)
     store = SampleStore(path, base.space)
     store.add(base.setting, _as_stored(base))
     return base, store, measuring

@@ -49,7 +49,7 @@ class Setting:
     Attributes:
         supernet: Digest of the supernet file.
         split: Images that top-1 was measured on.
-        recalibration: Batches and images per batch, such as "16x64".
+        recalibration: Batches and images per batch, such as "16x64", and how if not as published.
     """
 
     supernet: str

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qfa_search.bundled import DIGEST_LENGTH
+from predictors.files import file_digest
 
 RECORD_NAME = "test-evaluations.jsonl"
 
@@ -20,11 +19,10 @@ def record_test_use(evaluated: Path, supernet_digest: str, n_subnets: int) -> Pa
         supernet_digest: Its supernet.
         n_subnets: How many subnets were scored.
     """
-    digest = hashlib.sha256(evaluated.read_bytes()).hexdigest()[:DIGEST_LENGTH]
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "file": evaluated.name,
-        "file_digest": digest,
+        "file_digest": file_digest(evaluated),
         "supernet_digest": supernet_digest,
         "n_subnets": n_subnets,
     }

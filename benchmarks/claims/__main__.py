@@ -51,7 +51,7 @@ QUICK: dict[str, Plan] = {
         subnets=2, epochs=0.02, long_epochs=0.04, population=40, generations=5
     ),
     "mixed": MixedPlan(places=3, candidates=1, population=40, generations=5),
-    "recalibration": RecalibrationPlan(images=(0, 64, 128), draws=2),
+    "recalibration": RecalibrationPlan(images=(0, 64, 128), draws=2, compared=4),
     "predictor": PredictorPlan(sizes=(50,), splits=2),
 }
 
@@ -119,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--generations", type=int, help="of the searches of (b) and (c)")
     parser.add_argument("--images", type=int, nargs="+", help="of recalibration in (d)")
     parser.add_argument("--draws", type=int, help="of (d)")
+    parser.add_argument("--compared", type=int, help="subnets recalibrated both ways in (d)")
     parser.add_argument("--sizes", type=int, nargs="+", help="measured subnets in (e)")
     parser.add_argument("--splits", type=int, help="of (e)")
     return parser

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.claims.finished import FinishedRuns, file_digest
-from predictors.files import read_metadata
+from benchmarks.claims.finished import FinishedRuns
+from predictors.files import file_digest, read_metadata
 from qfa_search.bundled import SupernetFiles
 from qfa_search.data import FashionMnist, ImageFolder, Images, open_data
 from qfa_search.errors import DataError
@@ -140,7 +140,8 @@ class Bench:
         """Score of a static network, recalibrated like every measured subnet."""
         config = self.measuring(split)
         drawn = self.train.drawn(config.n_batches * config.batch_size)
-        recalibrate(network, drawn.batches(resolution, config.batch_size), config.n_batches)
+        batches = drawn.batches(resolution, config.batch_size)
+        recalibrate(network, batches, config.n_batches, sequential=config.sequential)
         return evaluate(network, self.held_out[split].batches(resolution, EVALUATION_BATCH))
 
     def top1(self, X: Genomes, split: SplitName) -> Floats:

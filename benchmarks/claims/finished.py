@@ -52,8 +52,3 @@ class FinishedRuns:
         write_text(path, json.dumps(content, indent=1) + "\n")
         shutil.rmtree(unfinished, ignore_errors=True)
         return numbers
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file that runs depend on, the first 16 hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.claims.bench import Bench
-from benchmarks.claims.finished import Numbers, file_digest
+from benchmarks.claims.finished import Numbers
 from predictors import AccuracyPredictor
+from predictors.files import file_digest
 from qfa_search import search
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes

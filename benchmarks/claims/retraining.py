@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -186,8 +186,7 @@ def verdicts(found: Comparison) -> list[str]:
 
 
 def _set_up(bench: Bench, plan: RetrainingPlan) -> str:
-    recipe = read_metadata(bench.files.weights, "supernet").get("recipe", {})
-    spent = recipe.get("mixed_epochs", 0) + recipe.get("epochs", 0)
+    spent = _quantized_epochs(read_metadata(bench.files.weights, "supernet"))
     teacher = "and a teacher's soft labels, the same for all" if bench.teacher_file else "alone"
     return (
         f"{plan.subnets} members of the searched front, evenly spread. Each is trained alone, "
@@ -197,6 +196,13 @@ def _set_up(bench: Bench, plan: RetrainingPlan) -> str:
         f"training ran {spent:g} epochs with several subnets in every step, once for all "
         "subnets together, and began with a trained float network."
     )
+
+
+def _quantized_epochs(metadata: Mapping[str, Any]) -> float:
+    """Epochs with quantizers of a supernet, those of the one it started from included."""
+    recipe = metadata.get("recipe", {})
+    own = float(recipe.get("mixed_epochs", 0) + recipe.get("epochs", 0))
+    return own + (_quantized_epochs(metadata["init"]) if "init" in metadata else 0.0)
 
 
 def _table(found: Comparison) -> str:

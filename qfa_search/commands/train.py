@@ -88,6 +88,12 @@ def train(
         float | None,
         typer.Option(help="Peak rate of the quantized phase.", rich_help_panel=RECIPE),
     ] = None,
+    shift_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Images in memory move by up to this share of their side.", rich_help_panel=RECIPE
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of every random choice.", rich_help_panel=RECIPE)
     ] = None,
@@ -133,6 +139,7 @@ def train(
         "batch_size": batch_size,
         "parts": parts,
         "learning_rate": learning_rate,
+        "shift_share": shift_share,
         "seed": seed,
     }
     changes = {key: value for key, value in given.items() if value is not None}

@@ -6,6 +6,7 @@ One scale and one zero point per tensor. Rounding is half to even everywhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SMALLEST_STEP = 2.0**-23
+REGISTER_FLOATS = 32  # what torch reduces at once, a power of two
 
 
 def integer_range(bits: int, *, signed: bool) -> tuple[int, int]:
@@ -33,8 +35,24 @@ def batch_range(x: Tensor) -> tuple[Tensor, Tensor]:
         Bai et al., BatchQuant, NeurIPS 2021.
     """
     x = x.detach()
+    if _memory_format(x) is torch.channels_last:
+        rows = _full_rows(x)
+        low, high = (e.view(-1, x.shape[1]) for e in (rows.amin(0), rows.amax(0)))
+        return low.amin(0).mean(), high.amax(0).mean()
     dims = (0, 2, 3) if x.dim() == 4 else (0,)
     return x.amin(dims).mean(), x.amax(dims).mean()
+
+
+def _full_rows(x: Tensor) -> Tensor:
+    """A channels-last `x` as rows of some pixels each, that fill vector registers.
+
+    Over rows of any other length torch's extremes take up to fifty times as long on a CPU.
+    """
+    channels = x.shape[1]
+    pixels = REGISTER_FLOATS // math.gcd(channels, REGISTER_FLOATS)
+    if (x.numel() // channels) % pixels:
+        pixels = 1
+    return x.permute(0, 2, 3, 1).reshape(-1, pixels * channels)
 
 
 def quantization_grid(xmin: float, xmax: float, *, bits: int, signed: bool) -> tuple[float, float]:
@@ -152,10 +170,13 @@ class _BatchQuant(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, y, multiplier, offset = ctx.saved_tensors
         level, lowest, highest = ctx.grid
-        grad_x = _where_inside(grad, x, lowest, highest)
-        grad_multiplier = (_inner(grad_x, x) - _inner(grad, y)) / multiplier
-        grad_offset = (grad_x.sum() - grad.sum()) * level
-        return grad_x, grad_multiplier, grad_offset.to(offset.dtype), None, None, None, None
+        layout = _memory_format(x)
+        g, v, w = _vectors(layout, grad, x, y)
+        inner = _where_inside(g, v, lowest, highest)
+        grad_multiplier = (torch.dot(inner, v) - torch.dot(g, w)) / multiplier
+        grad_offset = ((inner.sum() - g.sum()) * level).to(offset.dtype)
+        grad_x = _shaped(inner, x, layout)
+        return grad_x, grad_multiplier, grad_offset, None, None, None, None
 
 
 def _where_inside(grad: Tensor, x: Tensor, lowest: float, highest: float) -> Tensor:
@@ -195,14 +216,32 @@ class _LSQ(torch.autograd.Function):
         u, q, scale = ctx.saved_tensors
         qmin, qmax, grad_scale = ctx.bounds
         # hardtanh's backward leaves its bounds out, as the paper does.
-        grad_weight = torch.ops.aten.hardtanh_backward(grad, u, qmin, qmax)
-        grad_scalar = _inner(grad, q) - _inner(grad_weight, u)
+        layout = _memory_format(u)
+        g, v, w = _vectors(layout, grad, u, q)
+        inner = torch.ops.aten.hardtanh_backward(g, v, qmin, qmax)
+        grad_scalar = torch.dot(g, w) - torch.dot(inner, v)
+        grad_weight = _shaped(inner, u, layout)
         return grad_weight, scale.sign() * grad_scale * grad_scalar, None, None, None
 
 
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of the products, in one pass where both lie in memory alike."""
-    for layout in (torch.contiguous_format, torch.channels_last):
-        if a.is_contiguous(memory_format=layout) and b.is_contiguous(memory_format=layout):
-            return torch.dot(a.as_strided((a.numel(),), (1,)), b.as_strided((b.numel(),), (1,)))
-    return (a * b).sum()
+def _memory_format(x: Tensor) -> torch.memory_format:
+    """Channels-last if `x` lies in memory so, else torch's default."""
+    is_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if is_last else torch.contiguous_format
+
+
+def _vectors(layout: torch.memory_format, *tensors: Tensor) -> Iterator[Tensor]:
+    """Tensors as vectors in the order of `layout`, copied only where they lie otherwise.
+
+    Elementwise operations and sums are faster on vectors than on four dimensions.
+    """
+    for x in tensors:
+        yield x.contiguous(memory_format=layout).as_strided((x.numel(),), (1,))
+
+
+def _shaped(vector: Tensor, like: Tensor, layout: torch.memory_format) -> Tensor:
+    """A vector of `_vectors` in the shape of `like`."""
+    if layout is torch.contiguous_format:
+        return vector.view(like.shape)
+    n, channels, height, width = like.shape
+    return vector.view(n, height, width, channels).permute(0, 3, 1, 2)

@@ -6,7 +6,8 @@ quantizers belong to the subnet and are measured after extraction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 import torch
@@ -18,25 +19,99 @@ from qfa_search.quantizers.functional import batch_range
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
+NO_BATCH = "recalibration needs at least one batch of training images, got none"
+
+
 @torch.no_grad()
-def recalibrate(network: nn.Module, loader: Batches, n_batches: int = 30) -> None:
+def recalibrate(
+    network: nn.Module, loader: Batches, n_batches: int = 30, *, sequential: bool = False
+) -> None:
     """Write the statistics of `n_batches` batches into norms and activation quantizers.
 
-    Every batch runs on its own statistics, as in training; the running ones become the average
-    over batches weighted by images: mean and biased variance of norms, extremes of quantizers.
+    As published, every batch runs on its own statistics, as in training, and the running ones
+    become the average over batches weighted by images: mean and biased variance of norms,
+    extremes of quantizers. At few bits that average may describe no batch: where a plain
+    background lies near a rounding threshold, it falls to one side in some batches and to the
+    other in the rest, and the network that runs on averages sees what it never saw.
+
+    `sequential` avoids this: all batches go through the network in evaluation mode, and each
+    quantizer and norm is set when they reach it, from what the layers before it, set already,
+    really give: norms from all images together, quantizers from the mean over batches of the
+    extremes.
 
     Args:
         network: A static network; changed in place and left in evaluation mode.
         loader: Batches of (images, labels) of the training split; labels are not used.
         n_batches: How many to use, at most.
+        sequential: Layer by layer instead of batch by batch; needs memory for a layer's maps of
+            all images.
 
     Raises:
         ValueError: `loader` is empty or `n_batches` is below 1.
     """
+    batches = (images for images, _ in islice(loader, n_batches))
+    if sequential:
+        _set_in_order(network, list(batches))
+        return
     run = Recalibration(network)
-    for images, _ in islice(loader, n_batches):
+    for images in batches:
         run.add(images)
     run.finish()
+
+
+def _set_in_order(network: nn.Module, batches: Sequence[Tensor]) -> None:
+    """Set every quantizer and norm just before it runs, in one pass over all images."""
+    if not batches:
+        raise ValueError(NO_BATCH)
+    sizes = [len(images) for images in batches]
+    shares = torch.tensor(sizes) / sum(sizes)
+
+    def set_statistics(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]
+        if isinstance(module, BatchQuant):
+            ranges = [torch.stack(batch_range(part)) for part in torch.split(x, sizes)]
+            _write(module, *(shares.to(x) @ torch.stack(ranges)))
+        else:
+            _write(module, *_norm_statistics(x))
+
+    network.eval()
+    with _before_quantizers_and_norms(network, set_statistics):
+        network(torch.cat(list(batches)).to(next(network.parameters()).device))
+
+
+@contextmanager
+def _before_quantizers_and_norms(
+    network: nn.Module, run: Callable[[nn.Module, tuple[Tensor, ...]], None]
+) -> Iterator[None]:
+    """Call `run` with the input of every activation quantizer and norm before it runs."""
+    hooks = [
+        module.register_forward_pre_hook(run)
+        for module in network.modules()
+        if isinstance(module, BatchQuant | nn.BatchNorm2d)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _norm_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of every channel; on a CPU ten times as fast as torch.var_mean."""
+    mean = x.mean((0, 2, 3))
+    return mean, (x - mean[:, None, None]).square_().mean((0, 2, 3))
+
+
+def _write(module: nn.Module, first: Tensor, second: Tensor) -> None:
+    """Write extremes into a quantizer, mean and variance into a norm."""
+    if isinstance(module, BatchQuant):
+        module.running_min.copy_(first)
+        module.running_max.copy_(second)
+    elif isinstance(module, nn.BatchNorm2d):
+        assert module.running_mean is not None
+        assert module.running_var is not None
+        module.running_mean.copy_(first)
+        module.running_var.copy_(second)
 
 
 class Recalibration:
@@ -51,19 +126,13 @@ class Recalibration:
     @torch.no_grad()
     def add(self, images: Tensor) -> None:
         """Run a batch `(n, channels, R, R)` on its own statistics and keep them."""
-        hooks = [
-            module.register_forward_pre_hook(self._collect)
-            for module in self.network.modules()
-            if isinstance(module, BatchQuant | nn.BatchNorm2d)
-        ]
         self.network.train()
         try:
-            self.network(images.to(next(self.network.parameters()).device))
+            with _before_quantizers_and_norms(self.network, self._collect):
+                self.network(images.to(next(self.network.parameters()).device))
             self._n_images += len(images)
         finally:
             self.network.eval()
-            for hook in hooks:
-                hook.remove()
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -73,25 +142,13 @@ class Recalibration:
             ValueError: There was no batch.
         """
         if self._n_images == 0:
-            raise ValueError("recalibration needs at least one batch of training images, got none")
-        for module, (first, second) in self._sums.items():
-            if isinstance(module, BatchQuant):
-                module.running_min.copy_(first / self._n_images)
-                module.running_max.copy_(second / self._n_images)
-            elif isinstance(module, nn.BatchNorm2d):
-                assert module.running_mean is not None
-                assert module.running_var is not None
-                module.running_mean.copy_(first / self._n_images)
-                module.running_var.copy_(second / self._n_images)
+            raise ValueError(NO_BATCH)
+        for module, sums in self._sums.items():
+            _write(module, *(total / self._n_images for total in sums))
 
     def _collect(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0]
-        if isinstance(module, BatchQuant):
-            statistics = batch_range(x)
-        else:
-            # Ten times as fast on a CPU as torch.var_mean, and as exact.
-            mean = x.mean((0, 2, 3))
-            statistics = mean, (x - mean[:, None, None]).square_().mean((0, 2, 3))
+        statistics = batch_range(x) if isinstance(module, BatchQuant) else _norm_statistics(x)
         weighted = [value * len(x) for value in statistics]
         total = self._sums.get(module)
         self._sums[module] = (

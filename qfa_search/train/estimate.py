@@ -122,7 +122,8 @@ def phase_times(
         float_phase = replace(
             plain, name="float", n_steps=steps, subnets=lambda rng, step: [largest]
         )
-        networks.append((float_phase, float_net))
+        if steps:
+            networks.append((float_phase, float_net))
         times = [
             PhaseTime(phase.name, phase.n_steps, scale * _seconds(phase, net, source, config))
             for phase, net in networks

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from predictors.files import write_text
+from predictors.files import file_digest, read_metadata, write_text
 from qfa_search import image_files, splits
 from qfa_search.data import FashionMnist, ImageFolder, open_data
 from qfa_search.errors import DataError, QFAError
@@ -125,6 +125,7 @@ def train(
                 "recipe": asdict(config),
                 "processes": world.size,
                 "scores": scores,
+                **_origins(init, teacher),
                 **_split_metadata(data),
             }
             save_supernet(path, trained.supernet, metadata)
@@ -157,6 +158,18 @@ def open_images(
     if is_too_large and space.input_channels == 3 and (Path(source) / "val").is_dir():
         return FolderData(Path(source), SPLIT_SEED, out / ON_DISK_SPLIT_FILE)
     return data
+
+
+def _origins(init: Path | None, teacher: Path | None) -> dict[str, Any]:
+    """What a training was given: the start with its own recipe and origins, and the teacher."""
+    found: dict[str, Any] = {}
+    if init is not None:
+        of_start = read_metadata(init, "supernet")
+        kept = {key: of_start[key] for key in ("recipe", "init", "teacher") if key in of_start}
+        found["init"] = {"digest": file_digest(init), **kept}
+    if teacher is not None:
+        found["teacher"] = {"digest": file_digest(teacher)}
+    return found
 
 
 def _split_metadata(data: FashionMnist | ImageFolder | FolderData) -> dict[str, Any]:

@@ -15,8 +15,9 @@ def sandwich(
 ) -> list[Subnet]:
     """Subnets of one step, the largest first.
 
-    Largest and smallest architecture run at one bit width throughout, drawn anew each time;
-    random subnets draw architecture, resolution and the bits of every layer.
+    Largest and smallest architecture run at one bit width throughout, drawn anew each time, the
+    lowest twice as often as any other: it learns slowest. Random subnets draw architecture,
+    resolution and the bits of every layer.
 
     Args:
         space: Space to draw from.
@@ -33,7 +34,7 @@ def sandwich(
         drawn_from = space
     bits = drawn_from.bit_choices or (FLOAT_BITS,)
     largest, smallest = (
-        with_uniform_bits(subnet, int(rng.choice(bits)))
+        with_uniform_bits(subnet, int(rng.choice((min(bits), *bits))))
         for subnet in (space.largest(), space.smallest())
     )
     return [largest, smallest, *(drawn_from.sample(rng) for _ in range(n_random))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qfa_search.data import Images
 from qfa_search.evaluation import evaluate
 from qfa_search.image_folder import FolderImages
+from qfa_search.measuring import LARGEST_SEQUENTIAL_SIDE
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.recalibrate import recalibrate
 from qfa_search.train.recipe import Trained
@@ -31,6 +32,7 @@ def corner_scores(
     supernet, teacher = trained.supernet, trained.teacher
     space = supernet.space
     drawn = train.drawn(RECALIBRATION_BATCHES * batch_size)
+    sequential = isinstance(train, Images) and max(space.resolutions) <= LARGEST_SEQUENTIAL_SIDE
     batches = held_out.batches(teacher.resolution, EVALUATION_BATCH)
     scores = {"teacher": evaluate(teacher.network, batches).top1}
     for name, architecture in (("largest", space.largest()), ("smallest", space.smallest())):
@@ -38,7 +40,8 @@ def corner_scores(
             network = extract(supernet, with_uniform_bits(architecture, bits))
             network.to(next(supernet.parameters()).device)
             side = architecture.resolution
-            recalibrate(network, drawn.batches(side, batch_size), RECALIBRATION_BATCHES)
+            batches = drawn.batches(side, batch_size)
+            recalibrate(network, batches, RECALIBRATION_BATCHES, sequential=sequential)
             batches = held_out.batches(side, EVALUATION_BATCH)
             scores[f"{name} {bits}/{bits}"] = evaluate(network, batches).top1
     return scores

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from qfa_search.errors import CheckpointMismatchError
-from qfa_search.measuring import MeasureConfig, measure, measure_all
+from qfa_search.measuring import MeasureConfig, measure, measure_all, measure_config
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,13 @@ def test_other_images_than_those_of_the_training_are_refused(toy_run, image_fold
     config = MeasureConfig(supernet=toy_run / "supernet.safetensors", data=str(tmp_path / "d"))
     with pytest.raises(CheckpointMismatchError, match=r"is not what .* was trained on"):
         measure_all(config, np.zeros((1, 1), dtype=np.int64))
+
+
+def test_small_images_are_recalibrated_on_layer_by_layer(config):
+    found = measure_config(config.supernet, config.data)
+    assert found.recalibration == "16x64 sequential"
+    assert config.recalibrated(found.recalibration) == found
+    assert found.recalibrated("4x8") == replace(config, n_batches=4, batch_size=8)
 
 
 def test_genomes_of_another_space_are_refused(config):

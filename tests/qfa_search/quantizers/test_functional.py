@@ -123,9 +123,11 @@ def test_an_all_zero_input_stays_zero_and_finite():
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_gradients_do_not_depend_on_the_memory_layout(layout):
+@pytest.mark.parametrize("cotangent_layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_do_not_depend_on_the_memory_layout(layout, cotangent_layout):
     x = torch.randn(4, 6, 5, 5, generator=torch.Generator().manual_seed(0))
     cotangent = torch.randn(4, 6, 5, 5, generator=torch.Generator().manual_seed(1))
+    cotangent = cotangent.clone(memory_format=cotangent_layout)
     alpha, offset = _scalar(0.2), _scalar(0.1)
     moved = x.clone(memory_format=layout).requires_grad_()
     batchquant(moved, alpha, offset, *batch_range(moved), bits=2).backward(cotangent)
@@ -135,6 +137,15 @@ def test_gradients_do_not_depend_on_the_memory_layout(layout):
     torch.testing.assert_close(moved.grad.double(), reference.grad)
     assert float(alpha.grad) == pytest.approx(float(exact[0].grad), rel=1e-4)
     assert float(offset.grad) == pytest.approx(float(exact[1].grad), rel=1e-4)
+
+
+@given(st.integers(1, 70), st.integers(1, 6), st.integers(1, 5), st.integers(0, 2**31 - 1))
+def test_ranges_do_not_depend_on_the_memory_layout(channels, side, n, seed):
+    x = torch.randn(n, channels, side, side, generator=torch.Generator().manual_seed(seed))
+    last = x.contiguous(memory_format=torch.channels_last)
+    low, high = (float(end) for end in batch_range(last))
+    assert low == pytest.approx(float(x.amin((0, 2, 3)).mean()), rel=1e-6, abs=1e-6)
+    assert high == pytest.approx(float(x.amax((0, 2, 3)).mean()), rel=1e-6, abs=1e-6)
 
 
 def test_integer_ranges():

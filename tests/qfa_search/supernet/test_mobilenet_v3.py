@@ -6,6 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import search_spaces
 from predictors import macs
 from qfa_search.quantizers.batchquant import BatchQuant
+from qfa_search.quantizers.functional import batch_range
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import recalibrate
@@ -133,9 +134,47 @@ def test_recalibration_weights_batches_by_their_images(toy_space, toy_supernet):
     torch.testing.assert_close(network.layers["stem"].norm.running_mean, expected)
 
 
-def test_recalibration_needs_images(toy_space, toy_supernet):
+@pytest.mark.parametrize("sequential", [False, True])
+def test_recalibration_needs_images(toy_space, toy_supernet, sequential):
     with pytest.raises(ValueError, match="at least one batch"):
-        recalibrate(extract(toy_supernet, toy_space.smallest()), [])
+        recalibrate(extract(toy_supernet, toy_space.smallest()), [], sequential=sequential)
+
+
+def test_sequential_recalibration_sets_what_the_evaluated_network_sees(toy_space, toy_supernet):
+    subnet = toy_space.smallest()
+    network = extract(toy_supernet, subnet).double()
+    batches = [(_images(toy_space, subnet, n, seed=n).double(), None) for n in (6, 2)]
+    recalibrate(network, batches, sequential=True)
+    assert not network.training
+    seen = {}
+    for name, layer in network.layers.items():
+        for part in (layer.input_quantizer, layer.norm):
+            part.register_forward_pre_hook(lambda m, x, key=(name, part): seen.update({key: x[0]}))
+    with torch.no_grad():
+        network(torch.cat([images for images, _ in batches]))
+    for (_, part), x in seen.items():
+        if isinstance(part, BatchQuant):
+            ends = zip(batch_range(x[:6]), batch_range(x[6:]), strict=True)
+            expected = [(6 * first + 2 * second) / 8 for first, second in ends]
+            found = [part.running_min, part.running_max]
+        elif isinstance(part, torch.nn.BatchNorm2d):
+            expected = [x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)]
+            found = [part.running_mean, part.running_var]
+        else:
+            continue
+        torch.testing.assert_close(found, expected)
+
+
+def test_sequential_recalibration_of_one_batch_equals_the_published_one(toy_space, toy_supernet):
+    subnet = toy_space.largest()
+    batch = [(_images(toy_space, subnet, n=16).double(), None)]
+    states = []
+    for sequential in (False, True):
+        network = extract(toy_supernet, subnet).double()
+        recalibrate(network, batch, sequential=sequential)
+        state = network.state_dict()
+        states.append({k: v for k, v in state.items() if not k.endswith("num_batches_tracked")})
+    torch.testing.assert_close(states[0], states[1])
 
 
 def test_a_saved_supernet_reads_back_equal(tmp_path, toy_space, toy_supernet):

@@ -27,6 +27,11 @@ def test_phases_with_their_own_schedules_are_timed_apart(toy_space):
     assert [(t.name, t.n_steps) for t in times] == [("float", 20), ("mixed", 10), ("quantized", 30)]
 
 
+def test_a_phase_without_steps_is_left_out(toy_space):
+    times = phase_times(toy_space, 320, replace(TINY, float_epochs=0), processes=1)
+    assert [t.name for t in times] == ["quantized"]
+
+
 def test_the_number_of_threads_is_left_as_it_was(toy_space):
     before = torch.get_num_threads()
     phase_times(toy_space, 320, TINY, processes=2)

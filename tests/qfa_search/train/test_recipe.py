@@ -195,6 +195,14 @@ def test_a_sandwich_has_the_extremes_and_every_bit_width(toy_space):
     assert widths == {2, 3, 4, 32}
 
 
+def test_the_extremes_draw_the_lowest_bit_width_twice_as_often(toy_space):
+    rng = np.random.default_rng(0)
+    drawn = [sandwich(toy_space, rng, n_random=0, float_bits=False) for _ in range(2000)]
+    for subnets in zip(*drawn, strict=True):
+        widths = [subnet.head[0].w_bits for subnet in subnets]
+        assert [widths.count(bits) for bits in (2, 3, 4)] == pytest.approx([1000, 500, 500], abs=90)
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_done(tmp_path, image_folder, toy_space_file):
     run = tmp_path / "run"

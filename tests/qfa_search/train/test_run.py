@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import search_spaces
-from predictors.files import read_metadata
+from predictors.files import file_digest, read_metadata
 from qfa_search.cli import app
 from qfa_search.errors import DataError
 from qfa_search.measuring import MeasureConfig, measure_all
@@ -97,6 +97,21 @@ def test_a_supernet_to_start_from_gives_the_tensors_that_fit(
     assert "tensors start from the given supernet" in caplog.text
     counts = [int(w) for w in caplog.messages[0].split() if w.isdigit()]
     assert counts[0] == counts[1] > 0
+
+
+def test_a_supernet_tells_what_it_started_and_learned_from(
+    tmp_path, toy_space, toy_run, image_folder
+):
+    first = toy_run / "supernet.safetensors"
+    second, third = tmp_path / "second", tmp_path / "third"
+    given = {"init": first, "teacher": first}
+    path = train(toy_space, str(image_folder), second, SHORT, **given, on_step=_ignore)
+    path = train(toy_space, str(image_folder), third, SHORT, init=path, on_step=_ignore)
+    found = read_metadata(path, "supernet")
+    assert "teacher" not in found
+    assert found["init"]["teacher"] == {"digest": file_digest(first)}
+    assert found["init"]["init"]["digest"] == file_digest(first)
+    assert found["init"]["init"]["recipe"] == read_metadata(first, "supernet")["recipe"]
 
 
 def test_a_bundled_supernet_to_start_from_is_found_by_name(own_images, tmp_path):
