@@ -18,7 +18,6 @@ from qfa_search.quantizers.functional import batch_range
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
-
 NO_BATCH = "recalibration needs at least one batch of training images, got none"
 
 
@@ -64,7 +63,7 @@ def _set_in_order(network: nn.Module, batches: Sequence[Tensor]) -> None:
     if not batches:
         raise ValueError(NO_BATCH)
     sizes = [len(images) for images in batches]
-    shares = torch.tensor(sizes) / sum(sizes)
+    shares = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
 
     def set_statistics(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0]
