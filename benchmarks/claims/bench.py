@@ -77,7 +77,12 @@ class Bench:
         teacher = None
         if self.teacher_file is not None:
             teacher = file_digest(self.teacher_file)
-        return {"supernet": self.files.digest(), "data": self.data, "teacher": teacher}
+        return {
+            "supernet": self.files.digest(),
+            "data": self.data,
+            "teacher": teacher,
+            "recalibration": self.measuring("val").recalibration,
+        }
 
     @cached_property
     def image_data(self) -> FashionMnist | ImageFolder:
