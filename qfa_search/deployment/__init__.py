@@ -1,0 +1,1 @@
+"""A subnet in integers, and the files that run it elsewhere."""

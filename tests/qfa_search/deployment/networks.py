@@ -1,0 +1,65 @@
+"""Static networks with lively random constants, recalibrated on random images."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from qfa_search.quantizers.batchquant import BatchQuant
+from qfa_search.quantizers.functional import lsq_initial_scale
+from qfa_search.quantizers.lsq import LSQ
+from qfa_search.supernet.extract import StaticLayer, StaticNetwork
+from qfa_search.supernet.recalibrate import recalibrate
+from search_spaces import SearchSpace, Subnet
+
+
+def random_images(space: SearchSpace, n: int, resolution: int, seed: int = 0) -> torch.Tensor:
+    """Smooth random images of about unit variance, float32 `(n, channels, r, r)`."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(n, space.input_channels, 5, 5, generator=generator)
+    size = (resolution, resolution)
+    smooth = nn.functional.interpolate(coarse, size, mode="bilinear", align_corners=False)
+    return smooth + 0.3 * torch.randn(smooth.shape, generator=generator)
+
+
+@torch.no_grad()
+def random_network(
+    space: SearchSpace, subnet: Subnet, seed: int = 0, offset: float | None = None
+) -> StaticNetwork:
+    """`subnet` with random weights, norms of both signs and offsets, recalibrated.
+
+    Args:
+        space: The space.
+        subnet: What to make.
+        seed: Of all that is random.
+        offset: Offset of every activation quantizer; random in [-0.7, 0.7] by default.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(shape: torch.Size, low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(shape, generator=generator)
+
+    network = StaticNetwork(space, subnet)
+    for layer in network.layers.values():
+        assert isinstance(layer, StaticLayer)
+        fan_in = layer.weight[0].numel()
+        layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) / fan_in**0.5)
+        if layer.bias is not None:
+            layer.bias.copy_(uniform(layer.bias.shape, -0.5, 0.5))
+        if isinstance(layer.norm, nn.BatchNorm2d):
+            sign = torch.where(
+                torch.rand(layer.norm.weight.shape, generator=generator) < 0.2, -1, 1
+            )
+            layer.norm.weight.copy_(sign * uniform(layer.norm.weight.shape, 0.5, 1.5))
+            layer.norm.bias.copy_(uniform(layer.norm.bias.shape, -0.5, 0.5))
+        if isinstance(layer.weight_quantizer, LSQ):
+            scale = lsq_initial_scale(layer.weight, bits=layer.weight_quantizer.bits)
+            layer.weight_quantizer.scale.copy_(scale)
+        if isinstance(layer.input_quantizer, BatchQuant):
+            drawn = uniform(torch.Size(()), -0.7, 0.7)
+            layer.input_quantizer.offset.copy_(drawn if offset is None else torch.tensor(offset))
+            layer.input_quantizer.alpha.copy_(uniform(torch.Size(()), -0.5, 0.5))
+    images = random_images(space, 32, subnet.resolution, seed + 1)
+    labels = torch.zeros(16, dtype=torch.long)
+    recalibrate(network, [(part, labels) for part in images.split(16)], sequential=True)
+    return network.eval()
