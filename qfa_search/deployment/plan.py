@@ -64,7 +64,7 @@ class InputGrid:
 
     @property
     def fraction(self) -> float:
-        """Part of t that is no code, t - zi; beyond +-0.5 only where zi is at an end of the grid."""
+        """How far t is from its code, t - zi; beyond +-0.5 only at the ends of the grid."""
         return self.zero - self.zero_code
 
 
@@ -132,8 +132,9 @@ class LayerPlan:
         """
         if self.grid is None:
             return self.bias
-        sums = self.folded_weights().reshape(self.spec.out_channels, -1).sum(1)
-        return self.bias - (self.grid.zero - zero) * self.grid.scale * sums
+        sums: Floats = self.folded_weights().reshape(self.spec.out_channels, -1).sum(1)
+        moved: Floats = self.bias - (self.grid.zero - zero) * self.grid.scale * sums
+        return moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
