@@ -23,7 +23,7 @@ import qfa_search
 import search_spaces
 from benchmarks.imagenet_table_text import markdown, plot
 from predictors.files import atomic_path, write_text
-from qfa_search.published_files import ARCHITECTURES, read_architectures, read_samples_json
+from qfa_search.published.files import ARCHITECTURES, read_architectures, read_samples_json
 from search_spaces import SearchSpace
 
 LIMIT = 20.0
@@ -116,7 +116,7 @@ def _fit(space: SearchSpace, path: Path) -> predictors.AccuracyPredictor:
     if path.suffix == ".json":
         published = read_samples_json(path, space)
         return predictors.AccuracyPredictor.fit(space, published.X, published.top1)
-    from qfa_search.samples import read_samples
+    from qfa_search.measuring.samples import read_samples
 
     found = read_samples(path)
     return predictors.AccuracyPredictor.fit(
@@ -195,7 +195,7 @@ def space_rows(space: SearchSpace, source: str, X: np.ndarray, inputs: Inputs) -
 
 
 def _measure(inputs: Inputs, X: np.ndarray) -> list[float]:
-    from qfa_search.measuring import measure_all, measure_config
+    from qfa_search.measuring.subnets import measure_all, measure_config
 
     config = measure_config(inputs.supernet, inputs.imagenet, inputs.split)
     return [found.top1 for found in measure_all(config, X)]

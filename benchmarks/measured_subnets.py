@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 import search_spaces
 from predictors import AccuracyPredictor, cost_arrays
-from qfa_search.bundled import resolve_supernet
-from qfa_search.samples import read_samples
+from qfa_search.measuring.samples import read_samples
+from qfa_search.supernet.files import resolve_supernet
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
 

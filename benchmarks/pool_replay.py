@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measured_subnets import MeasuredSubnets
-from qfa_search.pareto import hypervolume
+from qfa_search.front.dominance import hypervolume
 
 # Worst M MACs and top-1 of the published hypervolumes.
 REF_POINT = (400.0, 70.0)

@@ -35,10 +35,10 @@ from benchmarks.report import (
 from predictors import AccuracyPredictor, cost_arrays
 from predictors.files import write_text
 from qfa_search import ParetoFront, search
-from qfa_search.bundled import resolve_supernet
-from qfa_search.operators import genome_keys
-from qfa_search.pareto import hypervolume, non_dominated_mask
-from qfa_search.refining import worth_measuring
+from qfa_search.evolution.refining import worth_measuring
+from qfa_search.evolution.seen import genome_keys
+from qfa_search.front.dominance import hypervolume, non_dominated_mask
+from qfa_search.supernet.files import resolve_supernet
 from search_spaces.genome import Genomes
 
 if TYPE_CHECKING:

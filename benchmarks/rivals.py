@@ -21,10 +21,11 @@ from pymoo.optimize import minimize
 
 from predictors import cost_arrays
 from qfa_search import search
-from qfa_search.config import PUBLISHED_CROSSOVER_PROB, PUBLISHED_MUTATION_PROB
-from qfa_search.operators import SeenGenomes, UniformExchange
-from qfa_search.pareto import hypervolume, non_dominated_mask
-from qfa_search.problem import Predictor
+from qfa_search.evolution.config import PUBLISHED_CROSSOVER_PROB, PUBLISHED_MUTATION_PROB
+from qfa_search.evolution.operators import UniformExchange
+from qfa_search.evolution.problem import Predictor
+from qfa_search.evolution.seen import SeenGenomes
+from qfa_search.front.dominance import hypervolume, non_dominated_mask
 from search_spaces import GenomeLayout, SearchSpace
 from search_spaces.genome import Genomes
 

@@ -35,7 +35,7 @@ from benchmarks.report import (
 )
 from predictors import COST_COLUMNS, cost_arrays, features
 from qfa_search import search
-from qfa_search.evolution import Archive, SearchProgress, breed, survivors
+from qfa_search.evolution.loop import Archive, SearchProgress, breed, survivors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from predictors import cost_arrays
-from qfa_search.bundled import resolve_supernet
-from qfa_search.data import open_data
-from qfa_search.evaluation import evaluate
-from qfa_search.measuring import measure_all, measure_config
-from qfa_search.train.teacher import load_teacher
+from qfa_search.images.sources import open_data
+from qfa_search.measuring.evaluation import evaluate
+from qfa_search.measuring.subnets import measure_all, measure_config
+from qfa_search.supernet.files import resolve_supernet
+from qfa_search.training.teacher import load_teacher
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
 

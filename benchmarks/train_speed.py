@@ -27,9 +27,9 @@ from torch import Tensor
 import search_spaces
 from benchmarks.report import command, machine, markdown_table
 from predictors.files import write_text
-from qfa_search.allocator import reuse_freed_memory
-from qfa_search.evaluation import evaluate
+from qfa_search.measuring.evaluation import evaluate
 from qfa_search.quantizers.functional import integer_range
+from qfa_search.supernet.allocator import reuse_freed_memory
 from qfa_search.supernet.elastic import NORM_EPS, ElasticLayer, activate
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet

@@ -1,12 +1,11 @@
 """Estimates for subnets that need no training: costs, features, accuracy, latency."""
 
 from predictors.accuracy import AccuracyPredictor
-from predictors.bitops import bitops, macs, mflops
 from predictors.costs import COST_COLUMNS, cost_arrays, costs
+from predictors.counts import activation_bytes, bitops, macs, mflops, params, size_bytes
 from predictors.features import features, n_features
 from predictors.held_out import HeldOutReport
 from predictors.latency import LatencyTable, latency_ms, signature
-from predictors.size import activation_bytes, params, size_bytes
 
 __all__ = [
     "COST_COLUMNS",

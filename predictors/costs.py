@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from predictors.bitops import BITOPS_PER_MAC, charged_bits, layer_bitops
-from predictors.published import published_table
-from predictors.size import (
+from predictors.counts import (
+    BITOPS_PER_MAC,
+    charged_bits,
     in_elements,
+    layer_bitops,
     layer_overhead_bytes,
     layer_size_bytes,
     out_elements,
     packed_bytes,
 )
+from predictors.published_costs import published_table
 from predictors.tables import BitTable, Counts, Decoded, decode, tabulate, with_zero
 from search_spaces import LayerBits, SearchSpace
 from search_spaces.subnet import FLOAT_BITS

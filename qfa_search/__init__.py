@@ -9,8 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qfa_search.api import search
-    from qfa_search.config import Limits, SearchConfig
     from qfa_search.errors import (
         CheckpointMismatchError,
         DataError,
@@ -19,11 +17,15 @@ if TYPE_CHECKING:
         QFAError,
         TrainingError,
     )
-    from qfa_search.evaluation import Evaluation, evaluate
-    from qfa_search.evolution import SearchProgress
-    from qfa_search.pareto import ParetoFront, hypervolume, non_dominated_mask
-    from qfa_search.published import as_released, import_published_supernet
-    from qfa_search.refining import RefinedRound, refine
+    from qfa_search.evolution.config import SearchConfig
+    from qfa_search.evolution.loop import SearchProgress
+    from qfa_search.evolution.refining import RefinedRound, refine
+    from qfa_search.evolution.search import search
+    from qfa_search.front.dominance import hypervolume, non_dominated_mask
+    from qfa_search.front.front import ParetoFront
+    from qfa_search.front.objectives import Limits
+    from qfa_search.measuring.evaluation import Evaluation, evaluate
+    from qfa_search.published.checkpoint import as_released, import_published_supernet
     from qfa_search.supernet.extract import StaticNetwork, extract
     from qfa_search.supernet.mobilenet_v3 import Supernet
     from qfa_search.supernet.recalibrate import recalibrate
@@ -33,28 +35,28 @@ if TYPE_CHECKING:
 _MODULES = {
     "CheckpointMismatchError": "qfa_search.errors",
     "DataError": "qfa_search.errors",
-    "Evaluation": "qfa_search.evaluation",
+    "Evaluation": "qfa_search.measuring.evaluation",
     "ExportError": "qfa_search.errors",
     "InfeasibleBudgetError": "qfa_search.errors",
-    "Limits": "qfa_search.config",
-    "ParetoFront": "qfa_search.pareto",
+    "Limits": "qfa_search.front.objectives",
+    "ParetoFront": "qfa_search.front.front",
     "QFAError": "qfa_search.errors",
-    "RefinedRound": "qfa_search.refining",
-    "SearchConfig": "qfa_search.config",
-    "SearchProgress": "qfa_search.evolution",
+    "RefinedRound": "qfa_search.evolution.refining",
+    "SearchConfig": "qfa_search.evolution.config",
+    "SearchProgress": "qfa_search.evolution.loop",
     "StaticNetwork": "qfa_search.supernet.extract",
     "Supernet": "qfa_search.supernet.mobilenet_v3",
     "TrainingError": "qfa_search.errors",
-    "as_released": "qfa_search.published",
-    "evaluate": "qfa_search.evaluation",
+    "as_released": "qfa_search.published.checkpoint",
+    "evaluate": "qfa_search.measuring.evaluation",
     "extract": "qfa_search.supernet.extract",
-    "hypervolume": "qfa_search.pareto",
-    "import_published_supernet": "qfa_search.published",
+    "hypervolume": "qfa_search.front.dominance",
+    "import_published_supernet": "qfa_search.published.checkpoint",
     "load_supernet": "qfa_search.supernet.storage",
-    "non_dominated_mask": "qfa_search.pareto",
+    "non_dominated_mask": "qfa_search.front.dominance",
     "recalibrate": "qfa_search.supernet.recalibrate",
-    "refine": "qfa_search.refining",
-    "search": "qfa_search.api",
+    "refine": "qfa_search.evolution.refining",
+    "search": "qfa_search.evolution.search",
 }
 
 __all__ = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from search_spaces.layers import make_divisible
-from search_spaces.space import SearchSpace, Stage
+from search_spaces.space import SearchSpace
+from search_spaces.stage import Stage
 
 SMALLEST_SIDE, LARGEST_SIDE, SIDE_STEP = 16, 224, 4
 # Resolutions over the largest one, for small, middle and large images.

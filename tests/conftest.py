@@ -87,8 +87,8 @@ def toy_run(
     tmp_path_factory: pytest.TempPathFactory, toy_space: SearchSpace, image_folder: Path
 ) -> Path:
     """A folder with a toy supernet that was trained for a few steps."""
-    from qfa_search.train.config import TrainConfig
-    from qfa_search.train.run import train
+    from qfa_search.training.config import TrainConfig
+    from qfa_search.training.run import train
 
     out = tmp_path_factory.mktemp("run")
     config = TrainConfig(float_epochs=3, mixed_epochs=1, epochs=2, batch_size=22, parts=1)

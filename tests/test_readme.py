@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from qfa_search.bundled import resolve_supernet
+from qfa_search.supernet.files import resolve_supernet
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import sys
 TINY = ("--teacher-epochs", "0", "--float-epochs", "2", "--mixed-epochs", "1", "--epochs", "1")
 TINY = (*TINY, "--batch-size", "11", "--parts", "2", "--quiet")
 SAVES_EVERY_STEP = (
-    "import qfa_search.train.phase as phase; phase.CHECKPOINT_SECONDS = 0; "
+    "import qfa_search.training.phase as phase; phase.CHECKPOINT_SECONDS = 0; "
     "from qfa_search.cli import main; main()"
 )
 

@@ -27,8 +27,8 @@ from benchmarks.claims.section import Section, write_index, write_section
 from benchmarks.claims.stability import stability
 from benchmarks.claims.supernet_trainings import StabilityPlan
 from benchmarks.report import command, machine
-from qfa_search.allocator import reuse_freed_memory
-from qfa_search.bundled import resolve_supernet
+from qfa_search.supernet.allocator import reuse_freed_memory
+from qfa_search.supernet.files import resolve_supernet
 
 Plan = StabilityPlan | RetrainingPlan | MixedPlan | RecalibrationPlan | PredictorPlan
 LETTERS = {

@@ -15,22 +15,24 @@ from torch import Tensor, nn
 
 from benchmarks.claims.finished import FinishedRuns
 from predictors.files import file_digest, read_metadata
-from qfa_search.bundled import SupernetFiles
-from qfa_search.data import FashionMnist, ImageFolder, Images, open_data
 from qfa_search.errors import DataError
-from qfa_search.evaluation import Evaluation, evaluate
-from qfa_search.measuring import EVALUATION_BATCH, MeasureConfig, measure_config
-from qfa_search.operators import genome_keys
-from qfa_search.samples import SampleStore, read_samples
-from qfa_search.sampling import sample
-from qfa_search.splits import SPLIT_FILE, SplitName
+from qfa_search.evolution.seen import genome_keys
+from qfa_search.images.fashion_mnist import FashionMnist
+from qfa_search.images.memory import ImageFolder, Images
+from qfa_search.images.sources import open_data
+from qfa_search.images.splits import SPLIT_FILE, SplitName
+from qfa_search.measuring.evaluation import Evaluation, evaluate
+from qfa_search.measuring.samples import SampleStore, read_samples
+from qfa_search.measuring.sampling import sample
+from qfa_search.measuring.subnets import EVALUATION_BATCH, MeasureConfig, measure_config
+from qfa_search.supernet.files import SupernetFiles
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import recalibrate
 from qfa_search.supernet.storage import read_supernet
-from qfa_search.train.batches import MemoryBatches, teacher_logits_in_memory
-from qfa_search.train.config import TrainConfig
-from qfa_search.train.recipe import TEACHER_BATCHES
-from qfa_search.train.teacher import (
+from qfa_search.training.batches import MemoryBatches, teacher_logits_in_memory
+from qfa_search.training.config import TrainConfig
+from qfa_search.training.recipe import TEACHER_BATCHES
+from qfa_search.training.teacher import (
     Teacher,
     is_dense_teacher,
     largest_as_teacher,

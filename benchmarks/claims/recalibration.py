@@ -14,9 +14,9 @@ from benchmarks.claims.finished import Numbers
 from benchmarks.claims.section import Row, Section
 from benchmarks.report import COLOURS, markdown_table, new_figure, tidy
 from benchmarks.supernet_scores import corners
-from qfa_search.evaluation import evaluate
-from qfa_search.measuring import EVALUATION_BATCH, measure_all
-from qfa_search.sampling import draw_stratified
+from qfa_search.measuring.drawing import draw_stratified
+from qfa_search.measuring.evaluation import evaluate
+from qfa_search.measuring.subnets import EVALUATION_BATCH, measure_all
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.recalibrate import recalibrate
 from search_spaces.genome import Genomes

@@ -18,14 +18,14 @@ from benchmarks.claims.section import Row, Section
 from benchmarks.report import COLOURS, markdown_table, new_figure, tidy
 from predictors import cost_arrays
 from predictors.files import read_metadata
-from qfa_search.allocator import reuse_freed_memory
-from qfa_search.splits import SplitName
+from qfa_search.images.splits import SplitName
+from qfa_search.supernet.allocator import reuse_freed_memory
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
-from qfa_search.train.config import TrainConfig, preset
-from qfa_search.train.distributed import World
-from qfa_search.train.phase import Phase, run_phase
-from qfa_search.train.recipe import n_steps
+from qfa_search.training.config import TrainConfig, preset
+from qfa_search.training.distributed import World
+from qfa_search.training.phase import Phase, run_phase
+from qfa_search.training.recipe import n_steps
 from search_spaces.genome import Genomes
 
 if TYPE_CHECKING:

@@ -24,13 +24,13 @@ from benchmarks.claims.bench import Bench, Floats
 from benchmarks.claims.finished import Numbers
 from benchmarks.supernet_scores import corners
 from predictors.files import atomic_path
-from qfa_search.allocator import reuse_freed_memory
 from qfa_search.errors import TrainingError
+from qfa_search.supernet.allocator import reuse_freed_memory
 from qfa_search.supernet.mobilenet_v3 import Supernet
-from qfa_search.train.config import TrainConfig, preset
-from qfa_search.train.distributed import World
-from qfa_search.train.phase import Phase, Progress, run_phase
-from qfa_search.train.sandwich import sandwich
+from qfa_search.training.config import TrainConfig, preset
+from qfa_search.training.distributed import World
+from qfa_search.training.phase import Phase, Progress, run_phase
+from qfa_search.training.sandwich import sandwich
 from search_spaces import SearchSpace
 
 NAME = "stability"

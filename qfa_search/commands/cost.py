@@ -50,7 +50,7 @@ def _read(file: Path, space: SearchSpace | None) -> tuple[SearchSpace, Genomes]:
     """Space and genomes of a file."""
     import numpy as np
 
-    from qfa_search.pareto import ParetoFront
+    from qfa_search.front.front import ParetoFront
     from search_spaces import Subnet
 
     if file.suffix == ".npy":

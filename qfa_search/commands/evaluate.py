@@ -29,9 +29,9 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a subnet, or every member of a front, on held-out images."""
-    from qfa_search.bundled import resolve_supernet
-    from qfa_search.measuring import measure_all, measure_config
-    from qfa_search.subnet_files import read_subnets
+    from qfa_search.front.subnet_files import read_subnets
+    from qfa_search.measuring.subnets import measure_all, measure_config
+    from qfa_search.supernet.files import resolve_supernet
 
     files = resolve_supernet(supernet)
     X, predicted = read_subnets(file, files)
@@ -40,7 +40,7 @@ def evaluate(
     found = measure_all(config, X, jobs=jobs)
     rate = sum(e.n_images for e in found) / (time.perf_counter() - started)
     if split is Split.test:
-        from qfa_search.split_records import record_test_use
+        from qfa_search.measuring.test_record import record_test_use
 
         record = record_test_use(file, files.digest(), len(X))
         typer.echo(f"test images were used: recorded in {record}", err=True)

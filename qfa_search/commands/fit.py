@@ -19,7 +19,7 @@ def fit(
     """Fit the accuracy predictor on measured subnets, and say how well it does on unseen ones."""
     from predictors import AccuracyPredictor
     from qfa_search.errors import QFAError
-    from qfa_search.samples import read_samples
+    from qfa_search.measuring.samples import read_samples
 
     if out.exists():
         raise QFAError(f"{out} exists already: choose another --out, or remove it")

@@ -32,8 +32,8 @@ def import_published(
 
     No code in any of the files is ever run.
     """
-    from qfa_search.published_import import ImportOptions
-    from qfa_search.published_import import import_published as run
+    from qfa_search.published.importing import ImportOptions
+    from qfa_search.published.importing import import_published as run
 
     run(folder, out, ImportOptions(drop_outliers=drop_outliers, seed=seed), say=typer.echo)
     typer.echo(f"written: {out}")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qfa_search.evolution import SearchProgress
+    from qfa_search.evolution.loop import SearchProgress
 
 
 @contextmanager

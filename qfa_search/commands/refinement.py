@@ -10,9 +10,9 @@ import typer
 from qfa_search.commands.progress import search_progress
 
 if TYPE_CHECKING:
-    from qfa_search.config import SearchConfig
-    from qfa_search.pareto import ParetoFront
-    from qfa_search.refining import RefinedRound
+    from qfa_search.evolution.config import SearchConfig
+    from qfa_search.evolution.refining import RefinedRound
+    from qfa_search.front.front import ParetoFront
 
 
 def run_refinement(
@@ -31,8 +31,8 @@ def run_refinement(
     quiet: bool,
 ) -> ParetoFront:
     """`refining.refine` with a line per round on standard error."""
-    from qfa_search.refining import DEFAULT_BATCH, refine
-    from qfa_search.target import resolve_target
+    from qfa_search.evolution.refining import DEFAULT_BATCH, refine
+    from qfa_search.evolution.target import resolve_target
 
     resolve_target(supernet=supernet, space=space, predictor=predictor)  # raises if they differ
 

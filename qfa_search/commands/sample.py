@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qfa_search.samples import Sample
+    from qfa_search.measuring.samples import Sample
 
 
 def sample(
@@ -34,12 +34,12 @@ def sample(
     from rich.console import Console
     from rich.progress import Progress
 
-    from qfa_search.bundled import resolve_supernet
-    from qfa_search.measuring import measure_config
-    from qfa_search.parallel import parallel_backend
-    from qfa_search.samples import SampleStore
-    from qfa_search.sampling import draw_stratified
-    from qfa_search.sampling import sample as run
+    from qfa_search.measuring.drawing import draw_stratified
+    from qfa_search.measuring.parallel import parallel_backend
+    from qfa_search.measuring.samples import SampleStore
+    from qfa_search.measuring.sampling import sample as run
+    from qfa_search.measuring.subnets import measure_config
+    from qfa_search.supernet.files import resolve_supernet
 
     files = resolve_supernet(supernet)
     space = files.space()

@@ -12,15 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qfa_search.commands.progress import search_progress
-from qfa_search.config import (
-    DEFAULT_CROSSOVER_PROB,
-    DEFAULT_MUTATION_PROB,
-    Limits,
-    SearchConfig,
-)
+from qfa_search.evolution.config import DEFAULT_CROSSOVER_PROB, DEFAULT_MUTATION_PROB, SearchConfig
+from qfa_search.front.objectives import Limits
 
 if TYPE_CHECKING:
-    from qfa_search.pareto import ParetoFront
+    from qfa_search.front.front import ParetoFront
 
 LIMITS = "Limits (hard: no member of the front exceeds one)"
 SEARCH = "Search"
@@ -182,15 +178,15 @@ def search(
     if resume and out is None:
         raise typer.BadParameter("--resume needs --out, the folder of the search to go on with")
 
-    from qfa_search import front_files
-    from qfa_search.api import search as run_search
+    from qfa_search.evolution.search import search as run_search
+    from qfa_search.front.folder import check_is_free, new_run_folder, state_name
 
     if out is not None:
-        front_files.check_is_free(out, resume=resume)
+        check_is_free(out, resume=resume)
     if refine is not None and data is not None:
         from qfa_search.commands.refinement import run_refinement
 
-        folder = out if out is not None else front_files.new_run_folder()
+        folder = out if out is not None else new_run_folder()
         with _telling_how_to_go_on(folder):
             front = run_refinement(
                 config,
@@ -222,14 +218,14 @@ def search(
                 crossover_prob=crossover_prob,
                 mutation_prob=mutation_prob,
                 # Where no --out was given there is nothing that a later command could name.
-                state_file=out / front_files.state_name() if out is not None else None,
+                state_file=out / state_name() if out is not None else None,
                 resume=resume,
                 callback=callback,
                 **asdict(limits),
             )
         if measure is not None and data is not None:
             front = _measured(front, supernet, data, measure, jobs, quiet)
-    folder = out if out is not None else front_files.new_run_folder()
+    folder = out if out is not None else new_run_folder()
     _report(front, folder, as_json=as_json, quiet=quiet)
 
 
@@ -239,7 +235,7 @@ def _telling_how_to_go_on(folder: Path | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        from qfa_search.front_files import state_files
+        from qfa_search.front.folder import state_files
 
         if folder is None or not state_files(folder):
             raise
@@ -253,7 +249,7 @@ def _telling_how_to_go_on(folder: Path | None) -> Iterator[None]:
 
 def _report(front: ParetoFront, folder: Path, *, as_json: bool, quiet: bool) -> None:
     """Write the front to `folder`, finishing its search, and print it."""
-    from qfa_search.front_files import write_front
+    from qfa_search.front.folder import write_front
 
     write_front(front, folder, resume=True)
     if as_json:
@@ -287,8 +283,8 @@ def _measured(
     from rich.console import Console
     from rich.progress import track
 
-    from qfa_search.bundled import resolve_supernet
-    from qfa_search.measuring import measure, measure_config
+    from qfa_search.measuring.subnets import measure, measure_config
+    from qfa_search.supernet.files import resolve_supernet
 
     chosen = front.subset(front.evenly_chosen(n))
     config = measure_config(resolve_supernet(supernet).weights, data)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from qfa_search.pareto import ParetoFront
+    from qfa_search.front.front import ParetoFront
 
 MAX_ROWS = 20
 PIPE_WIDTH = 120

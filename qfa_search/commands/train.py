@@ -19,7 +19,7 @@ from qfa_search.commands.train_report import (
 )
 
 if TYPE_CHECKING:
-    from qfa_search.train.config import TrainConfig
+    from qfa_search.training.config import TrainConfig
     from search_spaces import SearchSpace
 
 FASHION_MNIST = "fashion-mnist"
@@ -127,7 +127,7 @@ def train(
     if resolution is not None and (space is not None or data in (None, FASHION_MNIST)):
         raise typer.BadParameter("--resolution goes with a folder as --data and without --space")
 
-    from qfa_search.train.config import preset as load_preset
+    from qfa_search.training.config import preset as load_preset
 
     is_folder = data is not None and data != FASHION_MNIST
     recipe = preset or ("own-images" if is_folder else FASHION_MNIST)
@@ -147,11 +147,11 @@ def train(
         changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
     config = load_preset(recipe, **changes)
 
-    from qfa_search.bundled import resolve_supernet
-    from qfa_search.train.distributed import World
-    from qfa_search.train.estimate import phase_times, told
-    from qfa_search.train.launch import default_processes, run_together
-    from qfa_search.train.run import check_out
+    from qfa_search.supernet.files import resolve_supernet
+    from qfa_search.training.distributed import World
+    from qfa_search.training.estimate import phase_times, told
+    from qfa_search.training.launch import default_processes, run_together
+    from qfa_search.training.run import check_out
 
     if out is not None and not dry_run:
         check_out(out, resume=resume)
@@ -197,7 +197,7 @@ def train(
             tell(f"interrupted; {out} keeps what was done: the same command with --resume goes on")
         raise typer.Exit(130) from None
     if os.environ.get("RANK", "0") == "0":
-        from qfa_search.train.run import SUPERNET_FILE
+        from qfa_search.training.run import SUPERNET_FILE
 
         print_result(out / SUPERNET_FILE, data)
 
@@ -215,7 +215,7 @@ def _train_here(
     quiet: bool,
 ) -> None:
     """Train in this process; the first of several shows the progress."""
-    from qfa_search.train.run import train as run
+    from qfa_search.training.run import train as run
 
     is_first = os.environ.get("RANK", "0") == "0"
     with notes_on_stderr(quiet or not is_first), progress_bars(quiet or not is_first) as show:
@@ -237,7 +237,8 @@ def _space(
 ) -> SearchSpace:
     """The space that was asked for, that of the run to go on with, or one fitted to a folder."""
     import search_spaces
-    from qfa_search.train.run import SPACE_FILE, SPLIT_SEED
+    from qfa_search.images.sources import SPLIT_SEED
+    from qfa_search.training.run import SPACE_FILE
 
     if name is not None:
         return search_spaces.load(name)
@@ -245,7 +246,7 @@ def _space(
         return search_spaces.load(resumed / SPACE_FILE)
     if data is None or data == FASHION_MNIST:
         return search_spaces.load(FASHION_MNIST)
-    from qfa_search.folder_space import largest_side, space_for_folder
+    from qfa_search.images.folder_space import largest_side, space_for_folder
 
     return space_for_folder(
         Path(data),
@@ -257,9 +258,10 @@ def _space(
 
 def _n_images(data: str | None, space: SearchSpace, otherwise: int) -> tuple[int, bool]:
     """Size of the training split, and whether it is too large for memory."""
-    from qfa_search.image_files import LARGEST_SET_IN_MEMORY
-    from qfa_search.splits import split_folder
-    from qfa_search.train.run import SPLIT_SEED, check_classes
+    from qfa_search.images.decoding import LARGEST_SET_IN_MEMORY
+    from qfa_search.images.sources import SPLIT_SEED
+    from qfa_search.images.splits import split_folder
+    from qfa_search.training.run import check_classes
 
     n = otherwise
     if data == FASHION_MNIST:

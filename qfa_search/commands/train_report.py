@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from qfa_search.train.config import TrainConfig
-    from qfa_search.train.phase import Progress
+    from qfa_search.training.config import TrainConfig
+    from qfa_search.training.phase import Progress
     from search_spaces import SearchSpace
 
 SHOW_SECONDS = 1.0
@@ -81,7 +81,7 @@ def print_dry_run(
     """Print shapes, parameters, memory, step time and hours of a training without any data."""
     from qfa_search.commands.tables import print_table
     from qfa_search.supernet.mobilenet_v3 import Supernet
-    from qfa_search.train.estimate import duration, phase_times, probe_batch, step_memory, told
+    from qfa_search.training.estimate import duration, phase_times, probe_batch, step_memory, told
     from search_spaces import layer_specs
 
     layers = layer_specs(space, space.largest())

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from predictors.files import load_tensors, save_tensors
-from qfa_search.bundled import resolve_supernet
 from qfa_search.errors import CheckpointMismatchError
+from qfa_search.supernet.files import resolve_supernet
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from search_spaces import SearchSpace
 

@@ -7,7 +7,7 @@ import pytest
 
 import search_spaces
 from predictors import cost_arrays
-from qfa_search.samples import Sample, SampleStore, Setting
+from qfa_search.measuring.samples import Sample, SampleStore, Setting
 
 
 def _accuracy(space, X, rng):

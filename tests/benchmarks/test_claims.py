@@ -36,7 +36,7 @@ from benchmarks.claims.supernet_trainings import (
 )
 from benchmarks.measured_subnets import supernet_samples
 from predictors import cost_arrays
-from qfa_search.bundled import resolve_supernet
+from qfa_search.supernet.files import resolve_supernet
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import recalibrate
 

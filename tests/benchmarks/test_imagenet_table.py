@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import imagenet_table
-from tests.qfa_search.published_release import SPACE, sample_rows
+from tests.qfa_search.published.published_release import SPACE, sample_rows
 from tests.reference import reference_file
 
 
@@ -42,7 +42,7 @@ def test_fronts_are_searched_where_there_are_samples(tmp_path):
 
 def test_the_published_architectures_cost_what_the_stored_table_says():
     path = reference_file("data/published_pareto_archs.npy")
-    from qfa_search.published_files import read_architectures
+    from qfa_search.published.files import read_architectures
 
     inputs = imagenet_table.Inputs(
         X=read_architectures(path, SPACE),

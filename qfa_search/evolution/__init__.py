@@ -1,0 +1,1 @@
+"""From a target to a front; refining is evolution and measuring in turn."""

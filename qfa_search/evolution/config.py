@@ -1,0 +1,74 @@
+"""How a search runs, as a checked frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qfa_search.front.objectives import OBJECTIVES, Limits, as_number
+
+PUBLISHED_GENERATIONS = 1000
+PUBLISHED_CROSSOVER_PROB = 0.007
+PUBLISHED_MUTATION_PROB = 0.02
+DEFAULT_CROSSOVER_PROB = 0.5
+DEFAULT_MUTATION_PROB = 0.006
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchConfig:
+    """Everything that decides the course of a search, next to space and predictor.
+
+    Attributes:
+        limits: Hard limits.
+        objectives: Two or three of `OBJECTIVES`; top1 is maximized, costs are minimized.
+        population: Subnets per generation.
+        generations: Generations after the initial population; 0 evaluates only that one.
+        seed: Of every random choice; equal seeds give equal fronts.
+        crossover_prob: Chance of each differing gene to be exchanged between two parents. The
+            published setting is `PUBLISHED_CROSSOVER_PROB`, for parents from anywhere on the
+            front; parents here are neighbours on it, of which an even mixture is better from
+            the first generation on.
+        mutation_prob: Chance of each gene to get another choice. The published setting is
+            `PUBLISHED_MUTATION_PROB`, for `PUBLISHED_GENERATIONS`; about one changed gene per
+            offspring, the default, gets further in 60 and in 200 generations.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    objectives: tuple[str, ...] = ("top1", "mflops")
+    population: int = 500
+    generations: int = 200
+    seed: int = 0
+    crossover_prob: float = DEFAULT_CROSSOVER_PROB
+    mutation_prob: float = DEFAULT_MUTATION_PROB
+
+    def __post_init__(self) -> None:
+        """Check the values; a ValueError names the first wrong one."""
+        object.__setattr__(self, "objectives", tuple(self.objectives))
+        if not 2 <= len(self.objectives) <= 3 or len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(
+                f"objectives must be two or three different ones of {', '.join(OBJECTIVES)}, "
+                f"got {','.join(map(str, self.objectives))!r}"
+            )
+        unknown = [name for name in self.objectives if name not in OBJECTIVES]
+        if unknown:
+            raise ValueError(
+                f"unknown objective {unknown[0]!r}: choose among {', '.join(OBJECTIVES)}"
+            )
+        for name, lowest in (("population", 2), ("generations", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if as_number(name, value) != value or int(value) != value or value < lowest:
+                raise ValueError(f"{name} must be a whole number of at least {lowest}, got {value}")
+            object.__setattr__(self, name, int(value))
+        for name in ("crossover_prob", "mutation_prob"):
+            value = getattr(self, name)
+            if not 0 <= as_number(name, value) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {value}")
+
+    @property
+    def cost_objectives(self) -> tuple[str, ...]:
+        """The objectives that are costs, in order."""
+        return tuple(name for name in self.objectives if name != "top1")
+
+    @property
+    def cost_columns(self) -> tuple[str, ...]:
+        """Cost columns that objectives or limits need, without repeats."""
+        return tuple(dict.fromkeys((*self.cost_objectives, *self.limits.max_costs())))

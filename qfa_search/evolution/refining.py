@@ -1,0 +1,269 @@
+"""Search, measure, refit, again: a predictor that is sharpened where the front is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors import AccuracyPredictor, LatencyTable
+from qfa_search.errors import QFAError
+from qfa_search.evolution.config import SearchConfig
+from qfa_search.evolution.loop import SearchProgress
+from qfa_search.evolution.problem import Predictor
+from qfa_search.evolution.search import cost_function, search
+from qfa_search.evolution.seen import genome_keys
+from qfa_search.front.dominance import largest_gains
+from qfa_search.front.folder import state_name
+from qfa_search.front.front import ParetoFront
+from qfa_search.front.objectives import constraint_values
+from qfa_search.measuring.samples import Sample, Samples, SampleStore, Setting, read_samples
+from qfa_search.measuring.sampling import sample
+from qfa_search.measuring.subnets import MeasureConfig, measure_config
+from qfa_search.supernet.files import DEFAULT_SUPERNET, SupernetFiles, resolve_supernet
+from search_spaces.genome import Genomes
+
+DEFAULT_BATCH = 16
+SAMPLES_NAME, PREDICTOR_NAME = "samples.sqlite", "predictor.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefinedRound:
+    """What a round of search and measurement brought.
+
+    Attributes:
+        number: Of the round; 0 is the one with the predictor as it was.
+        rounds: Number of the last one.
+        n_measured: Subnets of its front that were measured.
+        hypervolume: Of the front of all measured subnets so far, the samples among them, in the
+            units of the objectives.
+        rmse: Error of the predictor on the subnets of this round, which it had never seen, in
+            points; NaN if there were none.
+    """
+
+    number: int
+    rounds: int
+    n_measured: int
+    hypervolume: float
+    rmse: float
+
+
+def refine(
+    config: SearchConfig,
+    *,
+    data: str,
+    rounds: int,
+    folder: str | Path,
+    supernet: str | Path | None = None,
+    predictor: Predictor | str | Path | None = None,
+    latency_table: LatencyTable | str | Path | None = None,
+    batch: int = DEFAULT_BATCH,
+    jobs: int = 1,
+    resume: bool = False,
+    on_generation: Callable[[SearchProgress], None] | None = None,
+    on_round: Callable[[RefinedRound], None] | None = None,
+) -> ParetoFront:
+    """The front of all measured subnets after searching with ever better predictors.
+
+    A search is followed by `rounds` rounds; each measures a batch of the last front on the
+    validation split, fits the predictor again with these subnets among the samples, and
+    searches. The last front is measured, too. `folder` gets the samples with all measured
+    subnets, the last predictor and the states of the searches: nothing is measured twice.
+
+    Args:
+        config: Limits, objectives and settings of every search.
+        data: Images that the supernet was trained on.
+        rounds: How often to refit, at least 1.
+        folder: For samples, predictor and states.
+        supernet: Name, file or folder of a supernet with samples beside it.
+        predictor: For the first search; the one beside the supernet by default.
+        latency_table: Latencies of layers, or their CSV file.
+        batch: Subnets to measure per round: those that promise the most hypervolume.
+        jobs: Processes that measure.
+        resume: Go on with a call that was killed; the result is the same.
+        on_generation: Called after each generation of every search.
+        on_round: Called after each round.
+
+    Returns:
+        The measured subnets inside the limits that no other one dominates.
+
+    Raises:
+        ValueError: An argument is out of range.
+        QFAError: The supernet has no samples, or no subnet is inside the limits.
+    """
+    for name, value in (("rounds", rounds), ("batch", batch)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    folder = Path(folder)
+    files = resolve_supernet(supernet)
+    base, store, measuring = _open_samples(files, data, folder / SAMPLES_NAME)
+    if isinstance(latency_table, str | Path):
+        latency_table = LatencyTable.load(latency_table)
+    known = set(genome_keys(base.X))
+    initial: Genomes | None = None
+    ref_point: tuple[float, ...] | None = None
+    for number in range(rounds + 1):
+        front = search(
+            supernet=supernet if supernet is not None else DEFAULT_SUPERNET,
+            predictor=predictor,
+            initial=initial,
+            latency_table=latency_table,
+            **asdict(config.limits),
+            objectives=config.objectives,
+            population=config.population,
+            generations=config.generations,
+            seed=config.seed,
+            crossover_prob=config.crossover_prob,
+            mutation_prob=config.mutation_prob,
+            state_file=folder / state_name(number),
+            resume=resume,
+            callback=on_generation,
+        )
+        samples = _known_samples(store, base.setting, known)
+        measured = _measured_inside(front, samples, config, latency_table)
+        ref_point = ref_point or measured.default_ref_point()
+        chosen = worth_measuring(front, known, measured.objective_values, ref_point, batch)
+        sample(
+            measuring,
+            store,
+            chosen.X,
+            supernet_digest=files.digest(),
+            seed=config.seed,
+            jobs=jobs,
+            on_start=lambda n: None,
+            on_sample=lambda found: None,
+        )
+        known.update(genome_keys(chosen.X))
+        samples = _known_samples(store, base.setting, known)
+        measured = _measured_inside(front, samples, config, latency_table).measured()
+        if on_round is not None:
+            on_round(
+                RefinedRound(
+                    number=number,
+                    rounds=rounds,
+                    n_measured=len(chosen),
+                    hypervolume=measured.hypervolume(ref_point),
+                    rmse=_rmse(chosen, samples),
+                )
+            )
+        if number < rounds:
+            predictor = AccuracyPredictor.fit(
+                samples.space,
+                samples.X,
+                samples.frame["top1"].to_numpy(),
+                cross_entropy=samples.cross_entropy(),
+                seed=config.seed,
+            )
+            initial = measured.X
+    assert isinstance(predictor, AccuracyPredictor)
+    predictor.save(folder / PREDICTOR_NAME)
+    top1, spread = predictor.predict_with_spread(measured.X)
+    return replace(
+        measured,
+        top1_predicted=top1.astype(np.float64),
+        top1_spread=spread.astype(np.float64),
+        predictor_scores=predictor.report.to_dict(),
+        extrapolates=predictor.extrapolates(measured.X),
+    )
+
+
+def _open_samples(
+    files: SupernetFiles, data: str, path: Path
+) -> tuple[Samples, SampleStore, MeasureConfig]:
+    """The supernet's samples, their copy at `path` to add to, and how they were measured."""
+    if not files.samples.is_file():
+        raise QFAError(
+            f"the supernet {files.name} has no samples to refine its predictor with "
+            f"({files.samples} is missing): make them with qfa-search sample --out {files.samples}"
+        )
+    base = read_samples(files.samples, supernet=files.digest())
+    measuring = measure_config(files.weights, data).recalibrated(base.setting.recalibration)
+    store = SampleStore(path, base.space)
+    store.add(base.setting, _as_stored(base))
+    return base, store, measuring
+
+
+def _as_stored(samples: Samples) -> list[Sample]:
+    frame = samples.frame.astype(object).where(samples.frame.notna(), None)
+    return [
+        Sample(
+            genome=genome,
+            top1=row["top1"],
+            cross_entropy=row["cross_entropy"],
+            n_images=row["n_images"],
+            seconds=row["seconds"],
+            seed=row["seed"],
+        )
+        for genome, row in zip(samples.X, frame.to_dict("records"), strict=True)
+    ]
+
+
+def worth_measuring(
+    front: ParetoFront,
+    known: set[bytes],
+    measured: NDArray[np.float64],
+    ref_point: Sequence[float],
+    n: int,
+) -> ParetoFront:
+    """Up to `n` members of a predicted front that nobody has measured yet.
+
+    Those come first that add the most hypervolume to what is measured, if the predictions hold;
+    when fewer add any, the rest is spread evenly over the front.
+
+    Args:
+        front: Predicted front.
+        known: Keys of the genomes that are measured.
+        measured: Their objectives, `(n_known, n_obj)`.
+        ref_point: As in `ParetoFront.hypervolume`.
+        n: How many to choose.
+    """
+    new = [i for i, key in enumerate(genome_keys(front.X)) if key not in known]
+    rest = front.subset(np.array(new, dtype=np.int64))
+    if len(rest) <= n:
+        return rest
+    signs = np.where([name == "top1" for name in front.objectives], -1.0, 1.0)
+    chosen = largest_gains(rest.objective_values, measured, signs * np.asarray(ref_point), n)
+    if len(chosen) < n:
+        others = np.setdiff1d(np.arange(len(rest)), chosen)
+        evenly = others[rest.subset(others).evenly_chosen(n - len(chosen))]
+        chosen = np.concatenate([chosen, evenly])
+    return rest.subset(np.sort(chosen))
+
+
+def _known_samples(store: SampleStore, setting: Setting, known: set[bytes]) -> Samples:
+    """Samples with the genomes `known`; a call that was killed may have left others."""
+    samples = read_samples(store.path, supernet=setting.supernet)
+    rows = np.array([key in known for key in genome_keys(samples.X)])
+    return replace(samples, X=samples.X[rows], frame=samples.frame[rows].reset_index(drop=True))
+
+
+def _measured_inside(
+    front: ParetoFront, samples: Samples, config: SearchConfig, table: LatencyTable | None
+) -> ParetoFront:
+    """All samples inside the limits, as members without predictions."""
+    costs, columns = cost_function(samples.space, config, table)
+    values = {name: np.asarray(column) for name, column in costs(samples.X, columns).items()}
+    budget = replace(config.limits, min_top1=None)
+    inside = (constraint_values(values, budget) <= 0).all(axis=1)
+    unknown: NDArray[np.float64] = np.full(int(inside.sum()), np.nan)
+    return replace(
+        front,
+        X=samples.X[inside],
+        costs={name: column[inside] for name, column in values.items()},
+        top1_predicted=unknown,
+        top1_spread=unknown,
+        top1_measured=samples.frame["top1"].to_numpy(dtype=np.float64)[inside],
+        extrapolates=np.zeros(len(unknown), dtype=bool),
+    )
+
+
+def _rmse(chosen: ParetoFront, samples: Samples) -> float:
+    """Error of the predictions of `chosen`, all of them among the samples."""
+    if not len(chosen):
+        return float("nan")
+    row = {key: i for i, key in enumerate(genome_keys(samples.X))}
+    top1 = samples.frame["top1"].to_numpy()[[row[key] for key in genome_keys(chosen.X)]]
+    return float(np.sqrt(np.mean((chosen.top1_predicted - top1) ** 2)))

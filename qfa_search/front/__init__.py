@@ -1,0 +1,1 @@
+"""What no other subnet beats: as a value, a folder, a picture."""

@@ -1,0 +1,1 @@
+"""Pictures, and which of them train, validate and test."""

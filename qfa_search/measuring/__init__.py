@@ -1,0 +1,1 @@
+"""A subnet's real score, and the store of scores."""

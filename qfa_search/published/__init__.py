@@ -1,0 +1,1 @@
+"""The release, read in."""

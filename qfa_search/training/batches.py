@@ -1,0 +1,178 @@
+"""The images of each training step, drawn from the seed and the step's number alone.
+
+Nothing is remembered from step to step, so a run that was interrupted goes on with the images
+that it would have seen, and a step can be prepared while another one runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qfa_search.images.memory import Images, resize
+from qfa_search.images.on_disk import FolderImages
+from qfa_search.training.augment import augment
+from qfa_search.training.config import TrainConfig
+from qfa_search.training.teacher import Teacher
+
+
+@dataclass(frozen=True, slots=True)
+class TrainBatch:
+    """One part of a step.
+
+    Attributes:
+        images: Normalized images `(n, channels, r, r)` for every resolution r of the step.
+        labels: Class indices, int64 `(n,)`.
+        teacher_logits: `(n, n_classes)`, where they were computed beforehand.
+    """
+
+    images: dict[int, Tensor]
+    labels: Tensor
+    teacher_logits: Tensor | None = None
+
+    def to(self, device: torch.device) -> TrainBatch:
+        """The batch on a device, copied while the device computes."""
+        if device.type == "cpu":
+            return self
+
+        def moved(x: Tensor, layout: torch.memory_format = torch.preserve_format) -> Tensor:
+            return x.pin_memory().to(device, non_blocking=True, memory_format=layout)
+
+        return TrainBatch(
+            {r: moved(x, torch.channels_last) for r, x in self.images.items()},
+            moved(self.labels),
+            None if self.teacher_logits is None else moved(self.teacher_logits),
+        )
+
+
+class TrainSource(Protocol):
+    """Where the batches of a training come from."""
+
+    def __len__(self) -> int:
+        """Images per epoch."""
+        ...
+
+    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> TrainBatch:
+        """The images of one part of a step at some resolutions."""
+        ...
+
+
+@dataclass(frozen=True)
+class MemoryBatches:
+    """Batches of images in memory, shifted and mirrored.
+
+    Attributes:
+        train: The training split at the largest resolution.
+        config: Recipe.
+        teacher_logits: `(2, n, n_classes)`, of the images as they are and mirrored, if there is
+            a teacher.
+    """
+
+    train: Images
+    config: TrainConfig
+    teacher_logits: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> TrainBatch:
+        """The images of one part of a step at some resolutions."""
+        indices = part_indices(len(self.train), self.config, step, part)
+        taken = self.train.take(indices)
+        sequence = np.random.SeedSequence([self.config.seed, 2, step, part])
+        inputs, is_mirrored = augment(
+            taken.normalized(),
+            shift=round(self.config.shift_share * taken.pixels.shape[-1]),
+            flip=self.config.flip,
+            generator=torch.Generator().manual_seed(int(sequence.generate_state(1)[0])),
+        )
+        logits = None
+        if self.teacher_logits is not None:
+            logits = self.teacher_logits[is_mirrored.long(), torch.from_numpy(indices)]
+        images = {r: resize(inputs, r) for r in resolutions}
+        return TrainBatch(images, taken.labels, logits)
+
+
+@dataclass(frozen=True)
+class FolderBatches:
+    """Random crops of images on disk, decoded when they are needed.
+
+    Attributes:
+        train: The training split.
+        config: Recipe.
+        threads: Decoders.
+    """
+
+    train: FolderImages
+    config: TrainConfig
+    threads: int
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> TrainBatch:
+        """The images of one part of a step at some resolutions."""
+        taken = self.train.take(part_indices(len(self.train), self.config, step, part))
+        sequence = np.random.SeedSequence([self.config.seed, 2, step, part])
+        cropped = taken.with_crops(int(sequence.generate_state(1)[0]))
+        (images, labels), *_ = cropped.batches_at(
+            resolutions, self.config.batch_size, threads=self.threads
+        )
+        return TrainBatch(images, labels)
+
+
+def part_indices(n: int, config: TrainConfig, step: int, part: int) -> NDArray[np.int64]:
+    """The images of one part of a step: consecutive places of a permutation drawn per epoch."""
+    first = step * config.images_per_step + part * config.batch_size
+    positions = np.arange(first, first + config.batch_size)
+    pieces = []
+    for epoch in np.unique(positions // n):
+        order = np.random.default_rng([config.seed, 1, int(epoch)]).permutation(n)
+        pieces.append(order[positions[positions // n == epoch] % n])
+    return np.concatenate(pieces)
+
+
+def prefetched(
+    tasks: Iterable[Callable[[], TrainBatch]], *, is_eager: bool
+) -> Iterator[TrainBatch]:
+    """Results of `tasks` in order; when eager, each is computed in a thread one ahead."""
+    if not is_eager:
+        yield from (task() for task in tasks)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        coming = (pool.submit(task) for task in tasks)
+        waiting = list(islice(coming, 1))
+        for task in chain(coming, [None]):
+            yield from (future.result() for future in waiting)
+            waiting = [] if task is None else [task]
+
+
+@torch.no_grad()
+def teacher_logits_in_memory(
+    teacher: Teacher, train: Images, batch_size: int, device: torch.device, share: slice
+) -> Tensor:
+    """Logits `(2, n, n_classes)` of the images as they are and mirrored, on the CPU.
+
+    Args:
+        teacher: Network in evaluation mode.
+        train: Images at any resolution.
+        batch_size: Images per pass.
+        device: Where the teacher is.
+        share: Which of the batches to compute; the others are left at 0.
+    """
+    starts = range(0, len(train), batch_size)[share]
+    logits = torch.zeros(2, len(train), teacher.n_classes)
+    for start in starts:
+        at = slice(start, min(start + batch_size, len(train)))
+        images = resize(train.take(np.arange(at.start, at.stop)).normalized(), teacher.resolution)
+        for mirrored, view in enumerate((images, images.flip(3))):
+            logits[mirrored, at] = teacher.network(view.to(device)).float().cpu()
+    return logits

@@ -1,0 +1,115 @@
+"""The training recipe as one frozen value."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Literal
+
+PRESETS = ("fashion-mnist", "own-images", "imagenet")
+OPTIMIZERS = ("adamw", "sgd")
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """How a supernet is trained; every field is stored with the result.
+
+    A step runs `parts` batches of `batch_size` images, each part with random subnets of its own.
+    Statistics of norms and activation quantizers are those of a part, gradients are averaged
+    over all. Processes share the parts, so their number changes the speed and, up to rounding,
+    not the result.
+
+    Attributes:
+        teacher_width: First width of a dense residual network that is trained as the teacher; 0
+            takes the largest network of the float phase.
+        teacher_epochs: Epochs of that network.
+        float_epochs: Epochs of the largest network in floating point, the starting weights; 0 to
+            start from a given supernet.
+        mixed_epochs: Epochs of the supernet in which 32 bits is one more choice.
+        epochs: Epochs of the supernet with the space's own bit widths, after those.
+        separate_schedules: Whether each of the two has a warm-up and cosine of its own.
+        batch_size: Images per part.
+        parts: Batches per optimizer step, shared by the processes.
+        n_random: Random subnets per part beside the largest and the smallest.
+        optimizer: "adamw", or "sgd" with Nesterov momentum 0.9.
+        learning_rate: Peak of the rate with quantizers.
+        float_learning_rate: Peak of the rate in floating point, teacher included.
+        scale_rate_factor: Rate of weight steps over the rate of everything else.
+        warmup_epochs: Linear rise at the start of each schedule, at most a tenth of it; a cosine
+            to zero follows.
+        weight_decay: On convolution and classifier weights only.
+        teacher_share: Weight of the teacher's soft labels in the loss; the rest is the labels'.
+        label_smoothing: Of the label loss.
+        clip_norm: Largest norm of the gradient.
+        shift_share: Images in memory are moved by up to this share of their side each way.
+        flip: Whether half of the images are mirrored.
+        precision: Of convolutions on a GPU; a CPU always computes in float32.
+        seed: Of weights, image order, augmentation and subnets.
+    """
+
+    teacher_width: int = 0
+    teacher_epochs: float = 0.0
+    float_epochs: float = 4.0
+    mixed_epochs: float = 2.0
+    epochs: float = 8.0
+    separate_schedules: bool = False
+    batch_size: int = 64
+    parts: int = 2
+    n_random: int = 2
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 2e-3
+    float_learning_rate: float = 2e-3
+    scale_rate_factor: float = 0.1
+    warmup_epochs: float = 0.2
+    weight_decay: float = 1e-4
+    teacher_share: float = 0.5
+    label_smoothing: float = 0.0
+    clip_norm: float = 2.0
+    shift_share: float = 0.0714
+    flip: bool = True
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values; a ValueError names the first wrong one."""
+        for name in ("learning_rate", "float_learning_rate", "clip_norm", "epochs"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be a positive number, got {value}")
+        not_negative = ("teacher_epochs", "float_epochs", "mixed_epochs", "warmup_epochs")
+        for name in (*not_negative, "weight_decay", "scale_rate_factor"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a number of at least 0, got {value}")
+        for name in ("teacher_share", "label_smoothing", "shift_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        counts = (("batch_size", 2), ("parts", 1), ("n_random", 0), ("teacher_width", 0))
+        for name, least in (*counts, ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+        if (self.teacher_width > 0) != (self.teacher_epochs > 0):
+            raise ValueError("teacher_width and teacher_epochs go together: set both or none")
+
+    @property
+    def images_per_step(self) -> int:
+        """Images of one optimizer step, all processes together."""
+        return self.batch_size * self.parts
+
+
+def preset(name: str, **changes: Any) -> TrainConfig:
+    """A recipe that comes with the package, with some of its fields changed.
+
+    Raises:
+        ValueError: No such recipe, or a value out of range.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
+    text = (files("qfa_search.training") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return TrainConfig(**{**tomllib.loads(text), **changes})

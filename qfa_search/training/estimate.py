@@ -1,0 +1,248 @@
+"""What a training will take: seconds from a few real steps on random pixels, and memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import nn
+
+from qfa_search.supernet.allocator import reuse_freed_memory
+from qfa_search.supernet.extract import extract
+from qfa_search.supernet.mobilenet_v3 import Supernet
+from qfa_search.training.batches import TrainBatch
+from qfa_search.training.config import TrainConfig
+from qfa_search.training.distributed import World, threads_of
+from qfa_search.training.phase import Phase, run_phase
+from qfa_search.training.recipe import bit_phases, n_steps
+from qfa_search.training.sandwich import with_uniform_bits
+from qfa_search.training.teacher import Teacher, dense_teacher
+from search_spaces import SearchSpace
+
+N_STEPS = 3  # the first one warms up
+# A part with more pixels than this is timed and weighed, on a CPU, in smaller batches.
+PIXELS_ON_CPU = 100_000
+TINY_RATE = 1e-9  # random pixels must not move the weights far
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTime:
+    """How long a phase will take.
+
+    Attributes:
+        name: Of the phase.
+        n_steps: Optimizer steps.
+        seconds_per_step: All parts of a step, shared by the processes.
+    """
+
+    name: str
+    n_steps: int
+    seconds_per_step: float
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole phase."""
+        return self.n_steps * self.seconds_per_step
+
+
+@dataclass(frozen=True)
+class RandomPixels:
+    """Batches of noise.
+
+    Attributes:
+        space: Whose images and labels they resemble.
+        batch_size: Images per batch.
+        n_images: What an epoch is taken for.
+    """
+
+    space: SearchSpace
+    batch_size: int
+    n_images: int
+
+    def __len__(self) -> int:
+        return self.n_images
+
+    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> TrainBatch:
+        """Noise at some resolutions."""
+        generator = torch.Generator().manual_seed(step)
+        n, channels = self.batch_size, self.space.input_channels
+        images = {r: torch.randn(n, channels, r, r, generator=generator) for r in resolutions}
+        labels = torch.randint(self.space.n_classes, (n,), generator=generator)
+        return TrainBatch(images, labels)
+
+
+def phase_times(
+    space: SearchSpace,
+    n_images: int,
+    config: TrainConfig,
+    *,
+    processes: int,
+    is_teacher_run_along: bool = False,
+) -> list[PhaseTime]:
+    """Time of every phase of `train_supernet`, from steps of one part in this process.
+
+    Args:
+        space: What is to be trained.
+        n_images: Size of the training split.
+        config: Recipe.
+        processes: That share the parts of a step.
+        is_teacher_run_along: Whether soft labels are computed in every step, as they are for
+            images that memory cannot hold.
+    """
+    reuse_freed_memory()
+    device = _device()
+    with threads_of(device):
+        source = RandomPixels(space, probe_batch(space, config), n_images)
+        scale = config.parts / processes * config.batch_size / source.batch_size
+        float_net = Supernet(space.in_floating_point())
+        largest = float_net.space.largest()
+        networks: list[tuple[Phase, nn.Module]] = []
+        teacher = None
+        if is_teacher_run_along:
+            static = extract(float_net, largest).eval().to(device)
+            teacher = Teacher(static, largest.resolution, space.n_classes)
+        plain = Phase(
+            name="teacher",
+            n_steps=n_steps(config.teacher_epochs, n_images, config),
+            learning_rate=TINY_RATE,
+            resolution=max(space.resolutions),
+            subnets=lambda rng, step: [None],
+        )
+        if config.teacher_width:
+            networks.append((plain, dense_teacher(space, config.teacher_width)))
+        steps = n_steps(config.float_epochs, n_images, config)
+        float_phase = replace(
+            plain, name="float", n_steps=steps, subnets=lambda rng, step: [largest]
+        )
+        if steps:
+            networks.append((float_phase, float_net))
+        times = [
+            PhaseTime(phase.name, phase.n_steps, scale * _seconds(phase, net, source, config))
+            for phase, net in networks
+        ]
+        # 32 bits, a choice of the first steps, is a little faster and not timed by itself.
+        final = bit_phases(space, n_images, replace(config, mixed_epochs=0))[-1]
+        final = replace(final, learning_rate=TINY_RATE, teacher=teacher)
+        seconds = scale * _seconds(final, Supernet(space), source, config)
+        times += [
+            PhaseTime(phase.name, phase.n_steps, seconds)
+            for phase in bit_phases(space, n_images, config)
+        ]
+        return times
+
+
+def told(times: Sequence[PhaseTime], processes: int) -> str:
+    """The estimate in one line."""
+    phases = ", ".join(f"{time.name} {duration(time.seconds)}" for time in times)
+    where = "one process" if processes == 1 else f"{processes} processes"
+    return f"about {duration(sum(time.seconds for time in times))} on {where}: {phases}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes / 60 / 24:.0f} days"
+
+
+def probe_batch(space: SearchSpace, config: TrainConfig) -> int:
+    """Images of the batches that are timed: the recipe's, or fewer on a CPU if it would last."""
+    if torch.cuda.is_available():
+        return config.batch_size
+    return min(config.batch_size, max(2, PIXELS_ON_CPU // max(space.resolutions) ** 2))
+
+
+def step_memory(space: SearchSpace, config: TrainConfig) -> tuple[float, tuple[int, ...]]:
+    """Bytes that a process needs at most for a training step, and the batches it is known from.
+
+    It is the largest network's step that needs most. On a CPU each batch runs in a process of
+    its own, whose growth counts; two smaller batches are extended in a straight line where the
+    recipe's own would last too long.
+    """
+    batches: tuple[int, ...] = (config.batch_size,)
+    probe = probe_batch(space, config)
+    if probe < config.batch_size:
+        batches = (probe, 3 * probe)
+    spawned = multiprocessing.get_context("spawn")
+    peaks = []
+    for batch in batches:
+        with ProcessPoolExecutor(1, mp_context=spawned) as pool:
+            peaks.append(pool.submit(_peak_bytes, space, config, batch).result())
+    if len(batches) == 1:
+        return peaks[0], batches
+    per_image = (peaks[1] - peaks[0]) / (batches[1] - batches[0])
+    return peaks[0] + per_image * (config.batch_size - batches[0]), batches
+
+
+def _peak_bytes(space: SearchSpace, config: TrainConfig, batch_size: int) -> float:
+    """Growth of this fresh process, or of its GPU's memory, over two steps."""
+    reuse_freed_memory()
+    torch.set_num_threads(1)
+    before = _peak_of_process()
+    subnet = space.largest()
+    if space.bit_choices:
+        subnet = with_uniform_bits(subnet, max(space.bit_choices))
+    phase = Phase(
+        name="memory",
+        n_steps=2,
+        learning_rate=TINY_RATE,
+        resolution=subnet.resolution,
+        subnets=lambda rng, step: [subnet],
+    )
+    _run(phase, Supernet(space), RandomPixels(space, batch_size, batch_size), config)
+    if torch.cuda.is_available():
+        return float(torch.cuda.max_memory_allocated())
+    return _peak_of_process() - before
+
+
+def _peak_of_process() -> float:
+    """Largest resident memory so far in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would count what the parent had
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return 1024.0 * int(lines["VmHWM"].split()[0])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _seconds(phase: Phase, network: nn.Module, source: RandomPixels, config: TrainConfig) -> float:
+    """Mean time of a part, the first one not counted."""
+    marks = _run(replace(phase, n_steps=N_STEPS), network, source, config)
+    return (marks[-1] - marks[0]) / (len(marks) - 1)
+
+
+def _run(
+    phase: Phase, network: nn.Module, source: RandomPixels, config: TrainConfig
+) -> list[float]:
+    """Run steps of one part each; returns when each of them was done."""
+    marks: list[float] = []
+    world = World(device=_device())
+    network.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with TemporaryDirectory() as folder:
+        run_phase(
+            phase,
+            network,
+            source,
+            replace(config, parts=1, batch_size=source.batch_size),
+            Path(folder),
+            world=world,
+            on_step=lambda progress: marks.append(time.perf_counter()),
+        )
+    return marks
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,52 @@
+"""Optimizer and learning rate of a training."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from qfa_search.training.config import TrainConfig
+
+ADAM_BETAS = (0.9, 0.99)
+SGD_MOMENTUM = 0.9
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW or SGD that decays weights only, and moves the weight steps slowly.
+
+    Weights are tensors of two and more dimensions that are called so; norms, biases, kernel
+    transforms and quantizer parameters are not decayed.
+    """
+    weights, scales, others = [], [], []
+    for name, parameter in network.named_parameters():
+        if name.endswith("weight") and parameter.dim() > 1:
+            weights.append(parameter)
+        elif name.endswith("weight_scale"):
+            scales.append(parameter)
+        else:
+            others.append(parameter)
+    groups = [
+        {"params": weights, "weight_decay": config.weight_decay, "rate_factor": 1.0},
+        {"params": others, "weight_decay": 0.0, "rate_factor": 1.0},
+        {"params": scales, "weight_decay": 0.0, "rate_factor": config.scale_rate_factor},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=1.0, momentum=SGD_MOMENTUM, nesterov=True)
+    return torch.optim.AdamW(groups, lr=1.0, betas=ADAM_BETAS)
+
+
+def rate_share(step: int, n_steps: int, warmup_steps: int) -> float:
+    """Learning rate of a step over its peak: a linear rise, then a cosine to zero."""
+    warmup = min(warmup_steps, n_steps // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, n_steps - warmup)))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of every group, each by its own factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate_factor"]

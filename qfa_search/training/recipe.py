@@ -1,0 +1,249 @@
+"""The recipe: a teacher, a float network to start from, then every bit width at once."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from qfa_search.errors import QFAError
+from qfa_search.images.memory import Images
+from qfa_search.images.on_disk import FolderImages
+from qfa_search.supernet.allocator import reuse_freed_memory
+from qfa_search.supernet.mobilenet_v3 import Supernet
+from qfa_search.training.batches import (
+    FolderBatches,
+    MemoryBatches,
+    TrainSource,
+    teacher_logits_in_memory,
+)
+from qfa_search.training.config import TrainConfig
+from qfa_search.training.distributed import World, add_up
+from qfa_search.training.phase import Phase, Progress, run_phase
+from qfa_search.training.sandwich import sandwich
+from qfa_search.training.teacher import (
+    Teacher,
+    dense_teacher,
+    is_dense_teacher,
+    largest_as_teacher,
+    load_teacher,
+    open_supernet_as_teacher,
+    save_teacher,
+)
+from search_spaces import SearchSpace, Subnet
+
+TEACHER_FILE = "teacher.safetensors"
+TEACHER_BATCHES = 30
+SOFT_LABEL_BATCH = 250
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training ends with.
+
+    Attributes:
+        supernet: The supernet.
+        teacher: The network that taught it.
+    """
+
+    supernet: Supernet
+    teacher: Teacher
+
+
+def n_steps(epochs: float, n_images: int, config: TrainConfig) -> int:
+    """Optimizer steps of so many epochs."""
+    return math.ceil(epochs * n_images / config.images_per_step)
+
+
+def train_supernet(
+    space: SearchSpace,
+    images: Images | FolderImages,
+    config: TrainConfig,
+    out: Path,
+    *,
+    world: World,
+    on_step: Callable[[Progress], None],
+    teacher_file: Path | None = None,
+    init: Supernet | None = None,
+) -> Trained:
+    """A supernet of `space` trained on `images`.
+
+    Checkpoints go to `out`; when it holds some of the same recipe, training goes on from them.
+
+    Args:
+        space: What to train; its bit choices are all trained at once.
+        images: Training split, in memory at the space's largest resolution or on disk.
+        config: Recipe.
+        out: Folder of the checkpoints.
+        world: This process among those that train together.
+        on_step: Called after every step.
+        teacher_file: A dense teacher or a supernet to learn from; none is trained then.
+        init: Where the float network starts from, as far as names and shapes agree; without
+            float epochs the quantizers start from there too.
+
+    Raises:
+        TrainingError: The loss is not a number any more.
+        CheckpointMismatchError: `out` holds checkpoints of another recipe, or the teacher is for
+            other images.
+    """
+    reuse_freed_memory()
+    n_images = len(images)
+    run = _Run(space, images, config, out, world, on_step)
+    plain = run.source(None)
+    teacher = None
+    if teacher_file is not None and is_dense_teacher(teacher_file):
+        teacher = load_teacher(teacher_file, space)
+    elif teacher_file is not None:
+        teacher = run.largest_as_teacher(open_supernet_as_teacher(teacher_file, space))
+    elif config.teacher_width:
+        torch.manual_seed(config.seed)
+        network = dense_teacher(space, config.teacher_width)
+        steps = n_steps(config.teacher_epochs, n_images, config)
+        run.phase(run.plain_phase("teacher", steps), network, plain)
+        if world.is_first:
+            save_teacher(out / TEACHER_FILE, network, space, config.teacher_width)
+        teacher = Teacher(network.eval(), max(space.resolutions), space.n_classes)
+
+    torch.manual_seed(config.seed)
+    float_net = Supernet(space.in_floating_point())
+    if init is not None:
+        _start_from(float_net, init)
+    taught = plain if teacher is None else run.source(teacher)
+    if config.float_epochs:
+        largest = float_net.space.largest()
+        steps = n_steps(config.float_epochs, n_images, config)
+        phase = replace(run.plain_phase("float", steps), subnets=lambda rng, step: [largest])
+        run.phase(phase, float_net, taught)
+    if teacher is None:
+        if init is None and not config.float_epochs:
+            raise QFAError(
+                "without float epochs there has to be a teacher or a supernet to start from"
+            )
+        teacher = run.largest_as_teacher(float_net)
+        taught = run.source(teacher)
+
+    supernet = Supernet(space)
+    supernet.load_state_dict(float_net.state_dict(), strict=False)
+    supernet.reset_weight_scales()
+    if init is not None and not config.float_epochs:
+        _start_from(supernet, init)
+    for phase in bit_phases(space, n_images, config):
+        run.phase(phase, supernet, taught)
+    return Trained(supernet, teacher)
+
+
+def bit_phases(space: SearchSpace, n_images: int, config: TrainConfig) -> list[Phase]:
+    """The phases with quantizers: 32 bits is one more choice at first.
+
+    They share one schedule of the rate, or each has its own (`config.separate_schedules`).
+    """
+    mixed = n_steps(config.mixed_epochs, n_images, config)
+    final = n_steps(config.epochs, n_images, config)
+
+    def subnets(n_float_steps: int) -> Callable[[np.random.Generator, int], list[Subnet]]:
+        return lambda rng, step: sandwich(
+            space, rng, n_random=config.n_random, float_bits=step < n_float_steps
+        )
+
+    def phase(name: str, steps: int, n_float_steps: int) -> Phase:
+        return Phase(
+            name=name,
+            n_steps=steps,
+            learning_rate=config.learning_rate,
+            resolution=max(space.resolutions),
+            subnets=subnets(n_float_steps),
+        )
+
+    if config.separate_schedules and mixed:
+        return [phase("mixed", mixed, mixed), phase("quantized", final, 0)]
+    return [phase("quantized", mixed + final, mixed)]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all phases of a training share."""
+
+    space: SearchSpace
+    images: Images | FolderImages
+    config: TrainConfig
+    out: Path
+    world: World
+    on_step: Callable[[Progress], None]
+
+    def plain_phase(self, name: str, steps: int) -> Phase:
+        """A phase in floating point that trains the network as it is."""
+        return Phase(
+            name=name,
+            n_steps=steps,
+            learning_rate=self.config.float_learning_rate,
+            resolution=max(self.space.resolutions),
+            subnets=_whole_network,
+        )
+
+    def phase(
+        self, phase: Phase, network: nn.Module, taught: tuple[TrainSource, Teacher | None]
+    ) -> None:
+        """Run a phase on this process's device."""
+        network.to(self.world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        source, on_the_fly = taught
+        run_phase(
+            replace(phase, teacher=on_the_fly),
+            network,
+            source,
+            self.config,
+            self.out,
+            world=self.world,
+            on_step=self.on_step,
+        )
+
+    def largest_as_teacher(self, supernet: Supernet) -> Teacher:
+        """A supernet's largest network in floating point, recalibrated on the images."""
+        size = self.config.batch_size
+        drawn = self.images.drawn(TEACHER_BATCHES * size)
+        batches = drawn.batches(max(supernet.space.resolutions), size)
+        return largest_as_teacher(supernet.cpu(), batches, TEACHER_BATCHES)
+
+    def source(self, teacher: Teacher | None) -> tuple[TrainSource, Teacher | None]:
+        """The batches, and the teacher if it has to run with each of them."""
+        device = self.world.device
+        if teacher is not None:
+            # One layout for a teacher just trained and one read from a file: equal logits.
+            teacher.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if isinstance(self.images, FolderImages):
+            return FolderBatches(self.images, self.config, _decoders()), teacher
+        logits = None
+        if teacher is not None:
+            share = slice(self.world.rank, None, self.world.size)
+            part = teacher_logits_in_memory(teacher, self.images, SOFT_LABEL_BATCH, device, share)
+            logits = add_up(part, self.world)
+        return MemoryBatches(self.images, self.config, logits), None
+
+
+def _whole_network(rng: np.random.Generator, step: int) -> Sequence[Subnet | None]:
+    return [None]
+
+
+def _decoders() -> int:
+    """Threads that decode images: those of a GPU machine's cores, one beside a CPU training."""
+    return min(16, os.cpu_count() or 1) if torch.cuda.is_available() else 1
+
+
+def _start_from(network: Supernet, init: Supernet) -> None:
+    """Take over every tensor of `init` whose name and shape agree; the log counts them."""
+    own = network.state_dict()
+    fitting = {
+        name: value
+        for name, value in init.state_dict().items()
+        if name in own and own[name].shape == value.shape
+    }
+    network.load_state_dict({**own, **fitting})
+    logger.info("%d of %d tensors start from the given supernet", len(fitting), len(own))

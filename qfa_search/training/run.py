@@ -1,0 +1,152 @@
+"""One whole training: images, split, supernet, its scores, the file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from predictors.files import file_digest, read_metadata, write_text
+from qfa_search.errors import DataError, QFAError
+from qfa_search.images import decoding, splits
+from qfa_search.images.fashion_mnist import FashionMnist
+from qfa_search.images.memory import ImageFolder
+from qfa_search.images.on_disk import FolderData
+from qfa_search.images.sources import SPLIT_SEED, open_images
+from qfa_search.measuring.subnets import IMAGENET
+from qfa_search.supernet.storage import read_supernet, save_supernet
+from qfa_search.training.config import TrainConfig
+from qfa_search.training.distributed import join_world
+from qfa_search.training.metrics import metrics_writer
+from qfa_search.training.phase import Progress
+from qfa_search.training.recipe import train_supernet
+from qfa_search.training.scores import corner_scores
+from qfa_search.training.stop import stop_requests
+from search_spaces import SearchSpace, to_toml
+
+SUPERNET_FILE = "supernet.safetensors"
+SPACE_FILE = "space.toml"
+
+
+def check_out(out: Path, *, resume: bool) -> None:
+    """Nothing, if a training may write to `out`.
+
+    Raises:
+        QFAError: `out` holds a supernet already, or checkpoints and `resume` is not set.
+    """
+    path = out / SUPERNET_FILE
+    if path.exists():
+        raise QFAError(f"{path} exists already: choose another --out")
+    if not resume and any(out.glob("*.ckpt")):
+        raise QFAError(f"{out} holds an unfinished training: add --resume, or choose another --out")
+
+
+def check_classes(source: str, n_classes: int, space: SearchSpace) -> None:
+    """Nothing, if images of `n_classes` classes fit `space`.
+
+    Raises:
+        DataError: They do not.
+    """
+    if n_classes != space.n_classes:
+        raise DataError(f"{source} has {n_classes} classes, {space.name} {space.n_classes}")
+
+
+def train(
+    space: SearchSpace,
+    source: str,
+    out: Path,
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    teacher: Path | None = None,
+    init: Path | None = None,
+    tensorboard: bool = False,
+    on_step: Callable[[Progress], None],
+) -> Path:
+    """Train a supernet of `space` on the images of `source`; returns the file it is in.
+
+    Args:
+        space: What to train.
+        source: "fashion-mnist" or a folder.
+        out: Folder for space, split, checkpoints, metrics, teacher and `supernet.safetensors`.
+        config: Recipe.
+        resume: Go on from the checkpoints in `out`.
+        teacher: File of a dense teacher or a supernet to learn from; none is trained then.
+        init: Supernet file that the float network starts from, as far as shapes agree.
+        tensorboard: Write TensorBoard's event files too.
+        on_step: Called after every step, in the first process only.
+
+    Raises:
+        QFAError: `out` holds a supernet already, or checkpoints and `resume` is not set.
+        DataError: The images do not fit the space or cannot be read.
+        TrainingError: The loss is not a number any more.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after the step was done and saved.
+    """
+    path = out / SUPERNET_FILE
+    check_out(out, resume=resume)
+    data = open_images(source, space, out, resume=resume)
+    check_classes(source, data.n_classes, space)
+    start = None if init is None else read_supernet(init)[0]
+    out.mkdir(parents=True, exist_ok=True)
+    with join_world() as world, metrics_writer(out, tensorboard=tensorboard) as write_metrics:
+        if world.is_first:
+            write_text(out / SPACE_FILE, to_toml(space))
+            if isinstance(data, ImageFolder):
+                splits.write_split(out / splits.SPLIT_FILE, data.split)
+        else:  # the first process tells of unreadable images
+            decoding.logger.setLevel(logging.ERROR)
+        images = data.images("train")
+        with stop_requests(world) as check_for_stop:
+
+            def show(progress: Progress) -> None:
+                if world.is_first:
+                    write_metrics(progress)
+                    on_step(progress)
+                check_for_stop()
+
+            trained = train_supernet(
+                space,
+                images,
+                config,
+                out,
+                world=world,
+                on_step=show,
+                teacher_file=teacher,
+                init=start,
+            )
+        if world.is_first:
+            scores = corner_scores(trained, images, data.images("val"), config.batch_size)
+            metadata = {
+                "data": source if isinstance(data, FashionMnist) else Path(source).name,
+                "recipe": asdict(config),
+                "processes": world.size,
+                "scores": scores,
+                **_origins(init, teacher),
+                **_split_metadata(data),
+            }
+            save_supernet(path, trained.supernet, metadata)
+    return path
+
+
+def _origins(init: Path | None, teacher: Path | None) -> dict[str, Any]:
+    """What a training was given: the start with its own recipe and origins, and the teacher."""
+    found: dict[str, Any] = {}
+    if init is not None:
+        of_start = read_metadata(init, "supernet")
+        kept = {key: of_start[key] for key in ("recipe", "init", "teacher") if key in of_start}
+        found["init"] = {"digest": file_digest(init), **kept}
+    if teacher is not None:
+        found["teacher"] = {"digest": file_digest(teacher)}
+    return found
+
+
+def _split_metadata(data: FashionMnist | ImageFolder | FolderData) -> dict[str, Any]:
+    """What measuring needs to know to score on the same images."""
+    if isinstance(data, FolderData):
+        return {"preprocessing": IMAGENET, "split": {"seed": data.split_seed}}
+    split = {"seed": SPLIT_SEED, "digest": data.split_digest}
+    if data.files_digest is not None:
+        split["files"] = data.files_digest
+    return {"split": split}

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from predictors.files import save_tensors
+from qfa_search.cli import app
+from qfa_search.front.front import ParetoFront
+
+QUICK = ["--population", "20", "--generations", "3"]
+
+
+@pytest.fixture
+def supernet(tmp_path, monkeypatch, spread_predictor):
+    """A folder as training leaves it, with a predictor that needs no fitting."""
+    folder = tmp_path / "fm"
+    metadata = {"space": spread_predictor.space.to_dict()}
+    save_tensors(folder / "supernet.safetensors", "supernet", {"w": np.zeros(3)}, metadata)
+    (folder / "predictor.safetensors").touch()
+    monkeypatch.setattr(
+        "qfa_search.evolution.target._load_predictor", lambda path: spread_predictor
+    )
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def test_a_search_prints_and_writes_the_front(supernet, tmp_path):
+    result = run("--supernet", supernet, "--max-mflops", 0.1, "--out", tmp_path / "a", *QUICK)
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(tmp_path / "a" / "front.csv")
+    front = ParetoFront.load(tmp_path / "a" / "front.json")
+    assert table["mflops"].max() <= 0.1
+    assert len(table) == len(front)
+    assert [tuple(map(int, g.split())) for g in table["genome"]] == [m.genome for m in front]
+    assert (tmp_path / "a" / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
+        "front.csv",
+        "front.json",
+        "front.png",
+    ]
+    assert "predicted" in result.stdout
+    assert "knee" in result.stdout
+    assert "published" not in result.stdout
+    assert "hypervolume" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert front.supernet_digest is not None
+    assert front.predictor_scores["kendall_tau"] == 0.9
+
+
+def test_equal_commands_write_equal_files(supernet, tmp_path):
+    for name in ("a", "b"):
+        assert run("--supernet", supernet, "--out", tmp_path / name, *QUICK).exit_code == 0
+    for name in ("front.json", "front.csv", "front.png"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_without_out_every_search_gets_a_folder_of_its_own(supernet, tmp_path):
+    for number in (1, 2):
+        result = run("--supernet", supernet, *QUICK)
+        assert result.exit_code == 0, result.stderr
+        folder = f"runs/search-00{number}"
+        assert folder in result.stderr
+        assert (tmp_path / folder / "front.json").is_file()
+
+
+def test_an_earlier_front_is_refused_and_stays(supernet, tmp_path):
+    out = tmp_path / "a"
+    out.mkdir()
+    (out / "front.csv").write_text("precious")
+    result = run("--supernet", supernet, "--out", out, *QUICK)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert [p.name for p in out.iterdir()] == ["front.csv"]
+    assert (out / "front.csv").read_text() == "precious"
+
+
+def test_json_is_all_that_stdout_gets(supernet, tmp_path):
+    result = run("--supernet", supernet, "--json", "--out", tmp_path / "a", *QUICK)
+    assert json.loads(result.stdout) == json.loads((tmp_path / "a" / "front.json").read_text())
+
+
+def test_quiet_says_nothing_on_stderr(supernet):
+    result = run("--supernet", supernet, "-q", *QUICK)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+
+
+def test_an_impossible_limit_is_told_in_one_line(supernet, tmp_path):
+    result = run("--supernet", supernet, "--max-mflops", "0.000001", "--out", tmp_path / "a")
+    assert result.exit_code == 1
+    line = result.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: no subnet of toy fits max_mflops=1e-06: the cheapest needs")
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--max-mflops", "nan"),
+        ("--max-mflops", "-3"),
+        ("--max-mflops", "many"),
+        ("--population", "1"),
+        ("--generations", "-1"),
+        ("--objectives", "top1"),
+        ("--objectives", "top1,watts"),
+        ("--measure", "5"),
+        ("--resume",),
+        ("--no-such-option",),
+        ("no-such-command",),
+        ("--seed", "3", "spaces"),
+    ],
+)
+def test_wrong_usage_has_exit_code_2(supernet, args):
+    result = run(*args)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--supernet", "nowhere"),
+        ("--space", "nowhere"),
+        ("--latency-table", "nowhere.csv", "--max-latency-ms", "3"),
+        ("--max-latency-ms", "3"),
+        ("--space", "mobilenet-v3-w1.2"),
+    ],
+)
+def test_what_the_user_can_mend_has_exit_code_1(supernet, args):
+    options = args if "--supernet" in args else ("--supernet", supernet, *args)
+    result = run(*options, *QUICK)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_an_interrupt_has_exit_code_130_and_leaves_nothing(supernet, tmp_path, spread_predictor):
+    def interrupted(X):
+        raise KeyboardInterrupt
+
+    spread_predictor.predict = interrupted
+    result = run("--supernet", supernet, "--out", tmp_path / "a", *QUICK)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == "interrupted"
+    assert not (tmp_path / "a").exists()
+
+
+def test_an_interrupted_search_that_left_a_state_says_how_to_go_on(
+    supernet, tmp_path, spread_predictor, monkeypatch
+):
+    from qfa_search.evolution import state_file
+
+    monkeypatch.setattr(state_file, "SAVE_SECONDS", 0.0)
+    predict, calls = spread_predictor.predict, []
+
+    def interrupted(X):
+        calls.append(len(X))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return predict(X)
+
+    spread_predictor.predict = interrupted
+    folder = tmp_path / "a"
+    result = run("--supernet", supernet, "--out", folder, *QUICK)
+    assert result.exit_code == 130
+    assert f"--out {folder} --resume goes on" in result.stderr.splitlines()[-1]
+    assert run("--supernet", supernet, "--out", folder, "--resume", *QUICK).exit_code == 0
+    assert (folder / "front.json").is_file()
+
+
+def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    def measure(config, X, *, jobs):
+        assert config.data == "images"
+        assert config.split == "val"
+        for i in reversed(range(len(X))):
+            yield SimpleNamespace(index=i, evaluation=SimpleNamespace(top1=60.0 + i))
+
+    monkeypatch.setattr("qfa_search.measuring.subnets.measure", measure)
+    options = ["--measure", 4, "--data", "images", "--out", tmp_path / "a", *QUICK]
+    result = run("--supernet", supernet, *options)
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(tmp_path / "a" / "front.csv")
+    assert table["top1_measured"].tolist() == [60, 61, 62, 63]
+    assert (table["top1"] == table["top1_measured"]).all()
+    assert "top1 measured on the validation split of all subnets" in result.stdout
+
+
+def test_the_table_says_what_is_predicted_and_how_well(supernet, spread_predictor):
+    result = run("--supernet", supernet, *QUICK)
+    assert "top1 predicted; predictor on unseen subnets: Kendall tau 0.90" in result.stdout
+    assert "warning" not in result.stderr
+    spread_predictor.report = {"kendall_tau": 0.856, "n_test": 812, "rmse": 0.4}
+    result = run("--supernet", supernet, *QUICK)
+    assert "on 812 unseen subnets: Kendall tau 0.86, RMSE 0.40 points" in result.stdout
+
+
+def test_extrapolations_are_warned_of_in_one_line(supernet, spread_predictor, tmp_path):
+    spread_predictor.extrapolates = lambda X: X[:, 0] == 1
+    result = run("--supernet", supernet, "--out", tmp_path / "a", *QUICK)
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    marked = pd.read_csv(tmp_path / "a" / "front.csv")["extrapolates"].sum()
+    assert [f"{marked} of " in line for line in warnings] == [True]
+    assert "polated" in result.stdout
+
+
+def test_spaces_are_listed(toy_space):
+    result = run("spaces")
+    assert result.exit_code == 0
+    assert "mobilenet-v3-w1.2" in result.stdout
+    rows = json.loads(run("spaces", "--json").stdout)
+    assert {row["name"]: row["n_genes"] for row in rows}["mobilenet-v3-w1.2"] == 176
+
+
+def test_cost_reads_subnets_fronts_and_gene_arrays(supernet, tmp_path, toy_space):
+    import search_spaces
+    from predictors import costs
+
+    space = search_spaces.load("fashion-mnist")
+    X = space.layout.sample(np.random.default_rng(0), 3)
+    expected = costs(space, X)
+    np.save(tmp_path / "published.npy", space.layout.to_published(X))
+    np.save(tmp_path / "indices.npy", X)
+    for name in ("published.npy", "indices.npy"):
+        result = run("cost", "--space", "fashion-mnist", tmp_path / name, "--csv")
+        assert result.exit_code == 0, result.stderr
+        (tmp_path / "out.csv").write_text(result.stdout)
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out.csv"), expected)
+    subnet = tmp_path / "subnet.json"
+    subnet.write_text(json.dumps(space.layout.decode(X[0]).to_dict()))
+    result = run("cost", "--space", "fashion-mnist", subnet)
+    assert result.exit_code == 0
+    assert f"{int(expected['macs'][0]):,}" in result.stdout
+    assert run("--supernet", supernet, "--out", tmp_path / "a", *QUICK).exit_code == 0
+    result = run("cost", tmp_path / "a" / "front.json", "--csv")
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 1 + len(pd.read_csv(tmp_path / "a" / "front.csv"))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"\x93NUMPY", b"\xff\xfe"])
+@pytest.mark.parametrize("name", ["x.json", "x.npy"])
+def test_cost_of_a_broken_file_is_told_in_one_line(tmp_path, content, name):
+    (tmp_path / name).write_bytes(content)
+    result = run("cost", "--space", "fashion-mnist", tmp_path / name)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert name in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_cost_of_genes_of_another_space_names_the_gene(tmp_path):
+    np.save(tmp_path / "genes.npy", np.full((2, 176), 7))
+    result = run("cost", "--space", "mobilenet-v3-w1.2", tmp_path / "genes.npy")
+    assert result.exit_code == 1
+    assert "expand_ratio_0" in result.stderr
+    assert run("cost", tmp_path / "genes.npy").exit_code == 2
+
+
+def test_help_answers_without_heavy_imports():
+    code = (
+        "import sys; from typer.testing import CliRunner; from qfa_search.cli import app; "
+        "result = CliRunner().invoke(app, ['--help']); assert result.exit_code == 0; "
+        "heavy = {'torch', 'pandas', 'scipy', 'sklearn', 'pymoo', 'matplotlib', 'numpy'}; "
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_package_runs_as_a_module():
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "qfa_search", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--max-mflops" in done.stdout
+    assert time.perf_counter() - started < 10

@@ -1,0 +1,41 @@
+import pytest
+import torch
+from torch import nn
+
+from qfa_search.measuring.evaluation import evaluate
+
+
+class _Parity(nn.Module):
+    """Predicts class 1 for odd first pixels, class 0 for even ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.sharpness = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x):
+        odd = x[:, 0, 0, 0] % 2
+        return self.sharpness * torch.stack([1 - odd, odd], 1)
+
+
+def _loader():
+    pixels = torch.arange(6.0).view(6, 1, 1, 1)
+    labels = torch.tensor([0, 1, 0, 1, 0, 0])  # the last one is wrong
+    return [(pixels[:4], labels[:4]), (pixels[4:], labels[4:])]
+
+
+def test_top1_and_cross_entropy_are_means_over_images():
+    found = evaluate(_Parity().eval(), _loader())
+    right, wrong = torch.log1p(torch.exp(torch.tensor([-2.0, 2.0]))).tolist()
+    assert found.top1 == pytest.approx(100 * 5 / 6)
+    assert found.cross_entropy == pytest.approx((5 * right + wrong) / 6)
+    assert found.n_images == 6
+
+
+def test_a_network_in_training_mode_is_refused():
+    with pytest.raises(ValueError, match="evaluation mode"):
+        evaluate(_Parity().train(), _loader())
+
+
+def test_an_empty_loader_is_refused():
+    with pytest.raises(ValueError, match="at least one batch"):
+        evaluate(_Parity().eval(), [])

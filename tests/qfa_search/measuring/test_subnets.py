@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qfa_search.errors import CheckpointMismatchError
+from qfa_search.measuring.subnets import MeasureConfig, measure, measure_all, measure_config
+
+
+@pytest.fixture(scope="module")
+def config(toy_run, image_folder):
+    return MeasureConfig(supernet=toy_run / "supernet.safetensors", data=str(image_folder))
+
+
+def test_measurements_do_not_depend_on_the_number_of_processes(config, toy_space):
+    X = toy_space.layout.sample(np.random.default_rng(0), 4)
+    assert measure_all(config, X, jobs=1) == measure_all(config, X, jobs=2)
+
+
+def test_every_genome_is_measured_once(config, toy_space):
+    X = toy_space.layout.sample(np.random.default_rng(0), 4)
+    found = list(measure(config, X))
+    assert sorted(m.index for m in found) == [0, 1, 2, 3]
+    assert all(m.evaluation.n_images == 10 and m.seconds > 0 for m in found)
+
+
+def test_other_images_than_those_of_the_training_are_refused(toy_run, image_folder, tmp_path):
+    import shutil
+
+    shutil.copytree(image_folder, tmp_path / "d")
+    (tmp_path / "d" / "train" / "dark" / "00.png").unlink()
+    config = MeasureConfig(supernet=toy_run / "supernet.safetensors", data=str(tmp_path / "d"))
+    with pytest.raises(CheckpointMismatchError, match=r"is not what .* was trained on"):
+        measure_all(config, np.zeros((1, 1), dtype=np.int64))
+
+
+def test_small_images_are_recalibrated_on_layer_by_layer(config):
+    found = measure_config(config.supernet, config.data)
+    assert found.recalibration == "16x64 sequential"
+    assert config.recalibrated(found.recalibration) == found
+    assert found.recalibrated("4x8") == replace(config, n_batches=4, batch_size=8)
+
+
+def test_genomes_of_another_space_are_refused(config):
+    with pytest.raises(ValueError, match="expected genomes of shape"):
+        measure_all(config, np.zeros((1, 5), dtype=np.int64))

@@ -1,0 +1,76 @@
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from qfa_search.images.memory import Images
+from qfa_search.training.batches import (
+    MemoryBatches,
+    TrainBatch,
+    part_indices,
+    prefetched,
+    teacher_logits_in_memory,
+)
+from qfa_search.training.config import TrainConfig
+from qfa_search.training.teacher import Teacher
+
+CONFIG = TrainConfig(batch_size=4, parts=2, shift_share=0)
+
+
+def _images(n=10):
+    rng = np.random.default_rng(0)
+    pixels = torch.from_numpy(rng.integers(0, 256, (n, 1, 6, 6)).astype(np.uint8))
+    return Images(pixels, torch.arange(n), mean=(0.5,), std=(0.25,))
+
+
+def test_an_epoch_sees_every_image_once():
+    seen = [part_indices(10, CONFIG, step, part) for step in range(5) for part in range(2)]
+    first_four_epochs = np.concatenate(seen)
+    assert (np.bincount(first_four_epochs) == 4).all()
+    assert sorted(first_four_epochs[:10]) == list(range(10))
+
+
+def test_a_batch_is_drawn_from_step_and_part_alone():
+    source = MemoryBatches(_images(), CONFIG)
+    first, again, other = (source.batch(3, part, [6]) for part in (0, 0, 1))
+    assert torch.equal(first.images[6], again.images[6])
+    assert not torch.equal(first.labels, other.labels)
+
+
+def test_every_resolution_shows_the_same_images():
+    batch = MemoryBatches(_images(), CONFIG).batch(0, 0, [3, 6])
+    pooled = torch.nn.functional.avg_pool2d(batch.images[6], 2)
+    correlation = torch.corrcoef(torch.stack([pooled.flatten(), batch.images[3].flatten()]))[0, 1]
+    assert correlation > 0.8
+
+
+def test_soft_labels_belong_to_the_image_as_it_was_mirrored():
+    class FirstColumns(torch.nn.Module):
+        """Tells an image from its mirror image."""
+
+        def forward(self, x):
+            return x[:, 0, :3, 0]
+
+    images = _images()
+    teacher = Teacher(FirstColumns(), resolution=6, n_classes=3)
+    device = torch.device("cpu")
+    logits = teacher_logits_in_memory(teacher, images, 4, device, slice(None))
+    shares = [
+        teacher_logits_in_memory(teacher, images, 4, device, slice(i, None, 2)) for i in (0, 1)
+    ]
+    assert torch.equal(logits, shares[0] + shares[1])
+    source = MemoryBatches(images, CONFIG, logits)
+    for step in range(5):
+        batch = source.batch(step, 0, [6])
+        assert torch.equal(batch.teacher_logits, teacher.network(batch.images[6]))
+
+
+@pytest.mark.parametrize("is_eager", [False, True])
+def test_prefetched_batches_come_in_order(is_eager):
+    def make(i):
+        return TrainBatch({}, torch.tensor(i))
+
+    tasks = (partial(make, i) for i in range(7))
+    assert [int(b.labels) for b in prefetched(tasks, is_eager=is_eager)] == list(range(7))
+    assert list(prefetched(iter(()), is_eager=is_eager)) == []

@@ -1,0 +1,39 @@
+import pytest
+
+from qfa_search.training.config import PRESETS, TrainConfig, preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_a_valid_recipe_that_can_be_changed(name):
+    assert preset(name).epochs > 0
+    assert preset(name, epochs=3.5).epochs == 3.5
+
+
+def test_the_imagenet_preset_has_the_published_settings():
+    config = preset("imagenet")
+    assert (config.mixed_epochs, config.epochs, config.warmup_epochs) == (60, 120, 5)
+    assert config.learning_rate == pytest.approx(2.5e-3 * config.parts)
+    assert (config.n_random + 2, config.batch_size, config.parts) == (6, 64, 32)
+    assert (config.weight_decay, config.label_smoothing, config.clip_norm) == (3e-5, 0.1, 500)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": float("nan")}, "epochs must be a positive number, got nan"),
+        ({"batch_size": 1}, "batch_size must be at least 2"),
+        ({"parts": 0}, "parts must be at least 1"),
+        ({"label_smoothing": 1.5}, "label_smoothing must be between 0 and 1"),
+        ({"optimizer": "adam"}, "optimizer must be one of"),
+        ({"precision": "int8"}, "precision must be one of"),
+        ({"teacher_width": 8}, "go together"),
+    ],
+)
+def test_bad_settings_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**changes)
+
+
+def test_an_unknown_preset_is_told_with_the_known_ones():
+    with pytest.raises(ValueError, match="fashion-mnist, own-images, imagenet"):
+        preset("cifar")

@@ -1,0 +1,194 @@
+import csv
+import logging
+import shutil
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+import search_spaces
+from predictors.files import file_digest, read_metadata
+from qfa_search.cli import app
+from qfa_search.errors import DataError
+from qfa_search.measuring.subnets import MeasureConfig, measure_all
+from qfa_search.training.config import TrainConfig
+from qfa_search.training.run import train
+from tests.training_commands import SAVES_EVERY_STEP, TINY, finish, start, train_command
+
+SHORT = TrainConfig(float_epochs=1, mixed_epochs=1, epochs=1, batch_size=22, parts=1)
+
+
+def _ignore(progress):
+    pass
+
+
+def _invoke(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def own_images(image_folder, tmp_path_factory):
+    """Class folders alone."""
+    root = tmp_path_factory.mktemp("own images") / "photos"
+    shutil.copytree(image_folder / "train", root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def own_run(own_images, tmp_path_factory):
+    out = tmp_path_factory.mktemp("own run") / "p"
+    options = ["--teacher-epochs", 1, "--float-epochs", 1, "--mixed-epochs", 1, "--epochs", 1]
+    result = _invoke("train", "--data", own_images, "--out", out, *options, "--processes", 1)
+    assert result.exit_code == 0, result.output
+    return out, result
+
+
+def test_a_folder_of_class_folders_is_all_that_training_needs(own_run, own_images):
+    out, result = own_run
+    space = search_spaces.load(out / "space.toml")
+    assert space == search_spaces.fitted(image_size=18, channels=1, n_classes=4)
+    with (out / "split.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["split"] for row in rows} == {"train", "val", "test"}
+    assert len(rows) == 120
+    metadata = read_metadata(out / "supernet.safetensors", "supernet")
+    assert metadata["split"].keys() == {"seed", "digest", "files"}
+    assert "about " in result.stderr
+    assert "on one process: teacher" in result.stderr
+    for command in ("sample --supernet", "fit --samples", "--supernet"):
+        assert f"\n  qfa-search {command} " in result.stdout
+    assert f"--data '{own_images}'" in result.stdout
+
+
+def test_subnets_are_scored_on_the_held_out_test_images(own_run, own_images):
+    out, _ = own_run
+    space = search_spaces.load(out / "space.toml")
+    config = MeasureConfig(
+        supernet=out / "supernet.safetensors", data=str(own_images), split="test", n_batches=2
+    )
+    (found,) = measure_all(config, space.layout.lowest()[None])
+    assert found.n_images == 12
+
+
+def test_images_that_were_added_later_change_nothing(own_run, own_images, tmp_path):
+    out, _ = own_run
+    images, run = tmp_path / "images", tmp_path / "run"
+    shutil.copytree(own_images, images)
+    shutil.copy(images / "dark" / "00.png", images / "dark" / "new.png")
+    shutil.copytree(out, run)
+    X = search_spaces.load(out / "space.toml").layout.lowest()[None]
+    before, after = (
+        measure_all(MeasureConfig(supernet=f / "supernet.safetensors", data=str(d), n_batches=2), X)
+        for f, d in ((out, own_images), (run, images))
+    )
+    assert before == after
+    (run / "split.csv").unlink()
+    result = _invoke("sample", "--supernet", run, "--data", images, "--out", tmp_path / "s.sqlite")
+    assert result.exit_code == 1
+    assert "is not what" in result.output
+
+
+def test_a_supernet_to_start_from_gives_the_tensors_that_fit(
+    tmp_path, toy_space, toy_run, image_folder, caplog
+):
+    caplog.set_level(logging.INFO, "qfa_search")
+    start_file = toy_run / "supernet.safetensors"
+    train(toy_space, str(image_folder), tmp_path, SHORT, init=start_file, on_step=_ignore)
+    assert "tensors start from the given supernet" in caplog.text
+    counts = [int(w) for w in caplog.messages[0].split() if w.isdigit()]
+    assert counts[0] == counts[1] > 0
+
+
+def test_a_supernet_tells_what_it_started_and_learned_from(
+    tmp_path, toy_space, toy_run, image_folder
+):
+    first = toy_run / "supernet.safetensors"
+    second, third = tmp_path / "second", tmp_path / "third"
+    given = {"init": first, "teacher": first}
+    path = train(toy_space, str(image_folder), second, SHORT, **given, on_step=_ignore)
+    path = train(toy_space, str(image_folder), third, SHORT, init=path, on_step=_ignore)
+    found = read_metadata(path, "supernet")
+    assert "teacher" not in found
+    assert found["init"]["teacher"] == {"digest": file_digest(first)}
+    assert found["init"]["init"]["digest"] == file_digest(first)
+    assert found["init"]["init"]["recipe"] == read_metadata(first, "supernet")["recipe"]
+
+
+def test_a_bundled_supernet_to_start_from_is_found_by_name(own_images, tmp_path):
+    result = _invoke("train", "--data", own_images, "--out", tmp_path, "--init", "nothing")
+    assert (result.exit_code, "no supernet 'nothing'" in result.output) == (1, True)
+
+
+def test_the_space_of_other_classes_is_refused(own_images, tmp_path):
+    with pytest.raises(DataError, match="4 classes, fashion-mnist 10"):
+        train(
+            search_spaces.load("fashion-mnist"), str(own_images), tmp_path, SHORT, on_step=_ignore
+        )
+
+
+def test_data_and_out_are_needed(own_images, tmp_path):
+    for arguments in ([], ["--data", own_images], ["--out", tmp_path]):
+        assert _invoke("train", *arguments).exit_code == 2
+    both = ["--data", own_images, "--out", tmp_path]
+    assert _invoke("train", *both, "--space", "fashion-mnist", "--resolution", 32).exit_code == 2
+
+
+def test_processes_that_cannot_share_the_parts_are_refused(own_images, tmp_path):
+    both = ["--data", own_images, "--out", tmp_path / "run"]
+    result = _invoke("train", *both, "--parts", 2, "--processes", 3)
+    assert (result.exit_code, "evenly" in result.output) == (1, True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_dry_run_needs_no_images(toy_space_file):
+    result = _invoke(
+        *("train", "--dry-run", "--space", toy_space_file, "--images", 1000),
+        *("--processes", 1, "--batch-size", 8),
+    )
+    assert result.exit_code == 0, result.output
+    for words in ("stages.0.0.depthwise", "GB", "1,000 images: about", "quantized phase: "):
+        assert words in result.output
+
+
+@pytest.mark.slow
+def test_a_training_killed_at_any_moment_ends_with_the_same_file(
+    tmp_path, image_folder, toy_space_file
+):
+    options = (*TINY, "--processes", "1")
+    whole = train_command(image_folder, toy_space_file, tmp_path / "whole", *options)
+    assert finish(start(whole))[0] == 0
+    run = tmp_path / "run"
+    arguments = train_command(image_folder, toy_space_file, run, *options)
+    for checkpoint, wait in (("float.ckpt", 0.0), ("float.ckpt", 0.3), ("quantized.ckpt", 0.1)):
+        process = start([*arguments, "--resume"], with_code=SAVES_EVERY_STEP)
+        while process.poll() is None and not (run / checkpoint).is_file():
+            time.sleep(0.001)
+        time.sleep(wait)
+        process.kill()
+        finish(process)
+    code, _, errors = finish(start([*arguments, "--resume"]))
+    if code:  # the last one was killed too late
+        assert "exists already" in errors
+    files = [tmp_path / name / "supernet.safetensors" for name in ("whole", "run")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_it_in_one_line_and_keeps_the_earlier_checkpoint(
+    tmp_path, image_folder, toy_space_file
+):
+    done = tmp_path / "done"
+    options = (*TINY, "--processes", "1")
+    assert finish(start(train_command(image_folder, toy_space_file, done, *options)))[0] == 0
+    sizes = [(done / f"{name}.ckpt").stat().st_size for name in ("float", "quantized")]
+    run = tmp_path / "run"
+    arguments = train_command(image_folder, toy_space_file, run, *options)
+    code, _, errors = finish(start(arguments, largest_file=sum(sizes) // 2))
+    assert code == 1
+    assert errors.startswith("error: ")
+    assert len(errors.splitlines()) == 1
+    assert sorted(path.name for path in run.glob("*.ckpt")) == ["float.ckpt"]
+    assert finish(start([*arguments, "--resume"]))[0] == 0
+    files = [folder / "supernet.safetensors" for folder in (done, run)]
+    assert files[0].read_bytes() == files[1].read_bytes()
