@@ -9,15 +9,12 @@ first block has no expansion; its two expansion genes exist in the order and hav
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from search_spaces.stage import Stage
 from search_spaces.subnet import FLOAT, BlockChoice, LayerBits, Subnet
-
-if TYPE_CHECKING:
-    from search_spaces.space import SearchSpace
 
 Genomes = NDArray[np.int64]
 
@@ -37,6 +34,9 @@ class GenomeLayout:
     """Where each choice of a space stands in its genomes.
 
     Attributes:
+        name: Name of the space.
+        stages: Its elastic part.
+        is_float: Whether it has no bit genes.
         genes: Names and choices, in order.
         n_genes: Length of a genome.
         n_choices: Choices per gene, `(n_genes,)`.
@@ -47,13 +47,27 @@ class GenomeLayout:
         block_position: Position of each block inside its stage, from 0, `(n_blocks,)`.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
-        """Lay out the genes of `space`."""
-        self.space = space
-        blocks = [(s, j) for s, stage in enumerate(space.stages) for j in range(stage.n_blocks)]
+    def __init__(
+        self,
+        name: str,
+        resolutions: tuple[int, ...],
+        bit_choices: tuple[int, ...],
+        stages: tuple[Stage, ...],
+    ) -> None:
+        """Lay out the genes of the space that is called `name`.
+
+        Args:
+            name: What error messages call the space.
+            resolutions: Choices of the image side.
+            bit_choices: Choices of every bit gene; none in floating point.
+            stages: The elastic part.
+        """
+        self.name = name
+        self.stages = stages
+        self.is_float = not bit_choices
+        blocks = [(s, j) for s, stage in enumerate(stages) for j in range(stage.n_blocks)]
         self.block_stage = np.array([s for s, _ in blocks])
         self.block_position = np.array([j for _, j in blocks])
-        stages = space.stages
         groups: dict[str, list[Gene]] = {
             "kernel_size": [
                 Gene(f"kernel_size_{b}", stages[s].kernel_sizes) for b, (s, _) in enumerate(blocks)
@@ -63,15 +77,16 @@ class GenomeLayout:
                 for b, (s, _) in enumerate(blocks)
             ],
             "depth": [Gene(f"depth_{s}", stage.depths) for s, stage in enumerate(stages)],
-            "resolution": [Gene("resolution", space.resolutions)],
+            "resolution": [Gene("resolution", resolutions)],
         }
-        if space.bit_choices:
-            bits = space.bit_choices
-            groups["first_block_bits"] = [Gene(f"first_block_{n}", bits) for n in _BLOCK_BITS]
-            groups["block_bits"] = [
-                Gene(f"block_{b}_{n}", bits) for b in range(len(blocks)) for n in _BLOCK_BITS
+        if bit_choices:
+            groups["first_block_bits"] = [
+                Gene(f"first_block_{n}", bit_choices) for n in _BLOCK_BITS
             ]
-            groups["head_bits"] = [Gene(f"head_{n}", bits) for n in _HEAD_BITS]
+            groups["block_bits"] = [
+                Gene(f"block_{b}_{n}", bit_choices) for b in range(len(blocks)) for n in _BLOCK_BITS
+            ]
+            groups["head_bits"] = [Gene(f"head_{n}", bit_choices) for n in _HEAD_BITS]
         self.genes: tuple[Gene, ...] = tuple(g for group in groups.values() for g in group)
         self.groups: dict[str, slice] = {}
         start = 0
@@ -172,12 +187,11 @@ class GenomeLayout:
             ValueError: `subnet` is not a member of the space; the message names the gene.
         """
         blocks: list[BlockChoice | None] = []
-        if len(subnet.stages) != len(self.space.stages):
+        if len(subnet.stages) != len(self.stages):
             raise ValueError(
-                f"{self.space.name} has {len(self.space.stages)} stages, "
-                f"the subnet has {len(subnet.stages)}"
+                f"{self.name} has {len(self.stages)} stages, the subnet has {len(subnet.stages)}"
             )
-        for spec, stage in zip(self.space.stages, subnet.stages, strict=True):
+        for spec, stage in zip(self.stages, subnet.stages, strict=True):
             blocks += [*stage, *[None] * (spec.n_blocks - len(stage))]
         values: list[int | None] = [block.kernel_size if block else None for block in blocks]
         values += [block.expand_ratio if block else None for block in blocks]
@@ -187,11 +201,11 @@ class GenomeLayout:
         for block in blocks:
             layers += [block.expand, block.depthwise, block.project] if block else [None] * 3
         layers += subnet.head
-        if self.space.bit_choices:
+        if not self.is_float:
             for bits in layers:
                 values += [bits.w_bits, bits.a_bits] if bits else [None, None]
         elif any(bits not in (None, FLOAT) for bits in layers):
-            raise ValueError(f"{self.space.name} is in floating point: all bits must be 32")
+            raise ValueError(f"{self.name} is in floating point: all bits must be 32")
         # A stage that is too deep shows in its depth gene, which is checked before lengths.
         for s, gene in enumerate(self.genes[self.groups["depth"]]):
             _index(gene, len(subnet.stages[s]))
@@ -209,14 +223,14 @@ class GenomeLayout:
         x = np.asarray(x)
         row = self.values(self.check(x[None])[0]).tolist()
         kernels, expands = row[self.groups["kernel_size"]], row[self.groups["expand_ratio"]]
-        if self.space.bit_choices:
+        if not self.is_float:
             flat = row[self.groups["first_block_bits"].start :]
             layers = [LayerBits(w, a) for w, a in zip(flat[::2], flat[1::2], strict=True)]
         else:
             layers = [FLOAT] * (3 * self.n_blocks + 5)
         stages: list[tuple[BlockChoice, ...]] = []
         block = 0
-        for spec, depth in zip(self.space.stages, row[self.groups["depth"]], strict=True):
+        for spec, depth in zip(self.stages, row[self.groups["depth"]], strict=True):
             stages.append(
                 tuple(
                     BlockChoice(kernels[b], expands[b], *layers[3 + 3 * b : 6 + 3 * b])

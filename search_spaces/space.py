@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from search_spaces.genome import GenomeLayout
+from search_spaces.stage import Stage, check_choices
 from search_spaces.subnet import FLOAT_BITS, Subnet
 
 if TYPE_CHECKING:
     import numpy as np
-from search_spaces.stage import Stage, _check_choices
 
 BIT_WIDTHS = (2, 3, 4, 8, FLOAT_BITS)
 T = TypeVar("T")
@@ -74,9 +74,9 @@ class SearchSpace:
         """Check the values; a ValueError names the first wrong one."""
         if not self.name:
             raise ValueError("a search space needs a name")
-        _check_choices("resolutions", self.resolutions)
+        check_choices("resolutions", self.resolutions)
         if self.bit_choices:
-            _check_choices("bit_choices", self.bit_choices)
+            check_choices("bit_choices", self.bit_choices)
             if not set(self.bit_choices) <= set(BIT_WIDTHS):
                 raise ValueError(
                     f"bit_choices must be among {BIT_WIDTHS}, got {self.bit_choices}; "
@@ -167,7 +167,7 @@ class SearchSpace:
 
 @lru_cache(maxsize=64)
 def _layout(space: SearchSpace) -> GenomeLayout:
-    return GenomeLayout(space)
+    return GenomeLayout(space.name, space.resolutions, space.bit_choices, space.stages)
 
 
 def _from_mapping(cls: type[T], data: Mapping[str, Any]) -> T:

@@ -38,7 +38,7 @@ class Stage:
     def __post_init__(self) -> None:
         """Check the values; a ValueError names the first wrong one."""
         for name in ("depths", "kernel_sizes", "expand_ratios"):
-            _check_choices(name, getattr(self, name))
+            check_choices(name, getattr(self, name))
         if any(k % 2 == 0 for k in self.kernel_sizes):
             raise ValueError(f"kernel_sizes must be odd, got {self.kernel_sizes}")
         if self.stride not in (1, 2):
@@ -54,6 +54,7 @@ class Stage:
         return max(self.depths)
 
 
-def _check_choices(name: str, choices: tuple[int, ...]) -> None:
+def check_choices(name: str, choices: tuple[int, ...]) -> None:
+    """Nothing, if `choices` are rising positive integers; else a ValueError with their `name`."""
     if not choices or list(choices) != sorted(set(choices)) or choices[0] < 1:
         raise ValueError(f"{name} must be rising positive integers, got {choices}")

@@ -79,13 +79,13 @@ def write_front(front: ParetoFront, folder: Path, *, resume: bool = False) -> No
     Raises:
         QFAError: `folder` has a front already.
     """
-    from qfa_search.front.picture import save_front_figure
+    from qfa_search.front.picture import save_figure
 
     check_is_free(folder, resume=resume)
     frame = front.to_frame()
     frame["genome"] = [" ".join(map(str, genome)) for genome in frame["genome"]]
     write_text(folder / CSV_NAME, frame.to_csv(index=False, lineterminator="\n"))
-    save_front_figure(front, folder / PICTURE_NAME)
+    save_figure(front.plot(), folder / PICTURE_NAME)
     front.save(folder / JSON_NAME)
     # Hidden ones are what a kill in the middle of writing a state left.
     for path in [*state_files(folder), *folder.glob(f".{STATE_STEM}*{STATE_SUFFIX}")]:

@@ -248,7 +248,10 @@ class ParetoFront(Sequence[FrontMember]):
         """A picture of the front: accuracy over the first cost objective, knee marked."""
         from qfa_search.front.picture import front_figure
 
-        return front_figure(self)
+        columns = {"top1": self.top1, **{n: getattr(self, n) for n in _TOP1_COLUMNS}, **self.costs}
+        within = str(self.limits) or "no limits"
+        title = f"{self.space.name}, {within}"
+        return front_figure(columns, self.objectives, self.limits, self.knee_index(), title)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it back. Not-a-number becomes None."""

@@ -187,10 +187,10 @@ def test_a_column_of_the_wrong_length_is_named(front):
 
 
 def test_equal_fronts_are_drawn_with_equal_bytes(front, tmp_path):
-    from qfa_search.front.picture import save_front_figure
+    from qfa_search.front.picture import save_figure
 
-    save_front_figure(front, tmp_path / "a.png")
-    save_front_figure(front, tmp_path / "b.png")
+    save_figure(front.plot(), tmp_path / "a.png")
+    save_figure(front.plot(), tmp_path / "b.png")
     picture = (tmp_path / "a.png").read_bytes()
     assert picture == (tmp_path / "b.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
