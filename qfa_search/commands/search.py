@@ -289,6 +289,7 @@ def _measured(
     chosen = front.subset(front.evenly_chosen(n))
     config = measure_config(resolve_supernet(supernet).weights, data)
     top1 = np.full(len(chosen), np.nan)
+    class_top1 = np.full((len(chosen), front.space.n_classes), np.nan)
     for measurement in track(
         measure(config, chosen.X, jobs=jobs),
         description="measuring",
@@ -297,7 +298,8 @@ def _measured(
         disable=quiet,
     ):
         top1[measurement.index] = measurement.evaluation.top1
-    return chosen.with_measured(top1).measured()
+        class_top1[measurement.index] = measurement.evaluation.class_top1
+    return chosen.with_measured(top1, class_top1=class_top1).measured()
 
 
 def _refuse_search_options(ctx: typer.Context) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import moocore
 import numpy as np
@@ -105,6 +105,7 @@ class SearchState:
         archive: The front so far.
         seen: Every genome that was evaluated.
         rng: Source of all randomness.
+        hypervolumes: What `SearchProgress` told of each generation so far, the initial one first.
     """
 
     generation: int
@@ -112,6 +113,7 @@ class SearchState:
     archive: Archive
     seen: SeenGenomes
     rng: np.random.Generator
+    hypervolumes: list[float] = field(default_factory=list)
 
 
 def first_state(problem: SubnetProblem, initial: Genomes, archive: Archive) -> SearchState:
@@ -171,6 +173,9 @@ def evolve(
                 config.population,
             )
             state.generation = generation
+        if len(state.hypervolumes) == generation:  # a resumed search knows its first one
+            share = _share_of_box(archive.F, ref_point, config.objectives)
+            state.hypervolumes.append(share)
         if keeper is not None:
             keeper(state)
         if listener is not None:
@@ -180,7 +185,7 @@ def evolve(
                     generations=config.generations,
                     n_evaluated=archive.n_evaluated,
                     front_size=len(archive.X),
-                    hypervolume=_share_of_box(archive.F, ref_point, config.objectives),
+                    hypervolume=state.hypervolumes[-1],
                 )
             )
 

@@ -166,6 +166,7 @@ def refine(
         top1_predicted=top1.astype(np.float64),
         top1_spread=spread.astype(np.float64),
         predictor_scores=predictor.report.to_dict(),
+        settings={**measured.settings, "refinements": rounds, "measured_per_round": batch},
         extrapolates=predictor.extrapolates(measured.X),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from predictors import COST_COLUMNS, LatencyTable, cost_arrays, latency_ms
 from qfa_search.errors import InfeasibleBudgetError
 from qfa_search.evolution.config import DEFAULT_CROSSOVER_PROB, DEFAULT_MUTATION_PROB, SearchConfig
 from qfa_search.evolution.initial import cheapest_genome, initial_population
-from qfa_search.evolution.loop import Archive, SearchProgress, evolve, first_state
+from qfa_search.evolution.loop import Archive, SearchProgress, SearchState, evolve, first_state
 from qfa_search.evolution.problem import CostFunction, Predictor, SubnetProblem, predict_top1
 from qfa_search.evolution.state_file import StateFile, search_settings
 from qfa_search.evolution.target import SearchTarget, resolve_target
@@ -123,8 +124,8 @@ def search(
     if state_file is not None:
         settings = search_settings(target, config, given, latency_table)
         kept = StateFile(state_file, settings, resume=resume)
-    archive = _run(target, config, costs, given, kept, callback)
-    return _front(target, config, costs, archive, columns)
+    state = _run(target, config, costs, given, kept, callback)
+    return _front(target, config, costs, state, columns)
 
 
 def _checked(target: SearchTarget, initial: ArrayLike) -> Genomes | None:
@@ -139,8 +140,8 @@ def _run(
     given: Genomes | None,
     kept: StateFile | None,
     callback: Callable[[SearchProgress], None] | None,
-) -> Archive:
-    """Everything worth keeping of a run of NSGA-II.
+) -> SearchState:
+    """A run of NSGA-II to its end; its archive has everything worth keeping.
 
     Raises:
         InfeasibleBudgetError: The cheapest subnet is over a limit, or none reached min_top1.
@@ -182,17 +183,18 @@ def _run(
             f"no subnet of {target.space.name} found within {limits}: inside the cost limits the "
             f"best predicted top1 is {best:.2f}; lower min_top1 or raise the other limits"
         )
-    return archive
+    return state
 
 
 def _front(
     target: SearchTarget,
     config: SearchConfig,
     costs: CostFunction,
-    archive: Archive,
+    state: SearchState,
     columns: tuple[str, ...],
 ) -> ParetoFront:
     """The archive as a front, with every cost; each limit is checked once more on the result."""
+    archive = state.archive
     X = archive.X
     table = {name: np.asarray(column) for name, column in costs(X, columns).items()}
     if "top1" in config.objectives:
@@ -223,6 +225,14 @@ def _front(
         supernet=target.files.name if target.files else None,
         supernet_digest=target.files.digest() if target.files else None,
         predictor_scores=target.predictor_scores(),
+        settings={
+            "population": config.population,
+            "generations": config.generations,
+            "crossover_prob": config.crossover_prob,
+            "mutation_prob": config.mutation_prob,
+            "version": version("qfa-search"),
+        },
+        hypervolumes=np.array(state.hypervolumes),
     )
 
 

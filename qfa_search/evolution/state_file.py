@@ -77,6 +77,7 @@ class StateFile:
             "archive.F": state.archive.F,
             "archive.least_shortfall": np.array([state.archive.least_shortfall]),
             "seen": state.seen.to_array(),
+            "hypervolumes": np.array(state.hypervolumes),
         }
         metadata = {
             "settings": self.settings,
@@ -138,6 +139,7 @@ def _from_tensors(tensors: Mapping[str, Any], metadata: Mapping[str, Any]) -> Se
         archive=archive,
         seen=SeenGenomes.from_array(tensors["seen"]),
         rng=rng,
+        hypervolumes=tensors["hypervolumes"].tolist(),
     )
 
 

@@ -77,6 +77,13 @@ class ParetoFront(Sequence[FrontMember]):
         supernet: Name or file of the supernet, if one was named.
         supernet_digest: SHA-256 of the supernet file, the first 16 hexadecimal digits.
         predictor_scores: What the predictor reports about itself.
+        settings: Of the search, such as population and generations, by name.
+        hypervolumes: Share of the box between no accuracy at the highest allowed cost and full
+            accuracy for free that the front dominated before the first and after each
+            generation, `(generations + 1,)`; empty if it is not known.
+        class_names: What the classes are called, if it is known.
+        class_top1: Measured accuracy of each class, percent, `(n, n_classes)`; NaN where nothing
+            was measured, without columns if no member was.
     """
 
     space: SearchSpace
@@ -92,10 +99,18 @@ class ParetoFront(Sequence[FrontMember]):
     supernet: str | None = None
     supernet_digest: str | None = None
     predictor_scores: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    hypervolumes: Floats = field(default_factory=lambda: np.zeros(0))
+    class_names: tuple[str, ...] = ()
+    class_top1: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __post_init__(self) -> None:
         """Sort the members; a ValueError names a column of the wrong length."""
         n = len(self.X)
+        if not self.class_top1.size:
+            object.__setattr__(self, "class_top1", np.zeros((n, 0)))
+        if len(self.class_top1) != n:
+            raise ValueError(f"expected class_top1 of {n} rows, got {self.class_top1.shape}")
         if not len(self.extrapolates):
             object.__setattr__(self, "extrapolates", np.zeros(n, dtype=bool))
         columns = {name: getattr(self, name) for name in _COLUMNS} | dict(self.costs)
@@ -175,14 +190,27 @@ class ParetoFront(Sequence[FrontMember]):
             np.int64
         )
 
-    def with_measured(self, top1: ArrayLike) -> ParetoFront:
+    def with_measured(
+        self,
+        top1: ArrayLike,
+        *,
+        class_top1: ArrayLike | None = None,
+        class_names: Sequence[str] = (),
+    ) -> ParetoFront:
         """The same members with measured accuracies.
 
         Args:
             top1: Percent on the validation split, `(n,)` in the order of the members; NaN
                 where nothing was measured.
+            class_top1: The same of each class, `(n, n_classes)`, if it is known.
+            class_names: What the classes are called.
         """
-        return replace(self, top1_measured=np.asarray(top1, dtype=np.float64))
+        return replace(
+            self,
+            top1_measured=np.asarray(top1, dtype=np.float64),
+            class_top1=np.asarray([] if class_top1 is None else class_top1, dtype=np.float64),
+            class_names=tuple(class_names),
+        )
 
     def measured(self) -> ParetoFront:
         """The measured members that no other measured member dominates, and that hold min_top1.
@@ -255,6 +283,9 @@ class ParetoFront(Sequence[FrontMember]):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it back. Not-a-number becomes None."""
+        rows = [[_or_none(value) for value in row] for row in self.class_top1]
+        if not self.class_top1.size:
+            rows = []
         return {
             "format": "qfa-search front",
             "schema_version": SCHEMA_VERSION,
@@ -265,10 +296,14 @@ class ParetoFront(Sequence[FrontMember]):
             "limits": self.limits.to_dict(),
             "seed": self.seed,
             "predictor_scores": dict(self.predictor_scores),
+            "settings": dict(self.settings),
+            "hypervolumes": self.hypervolumes.tolist(),
+            "class_names": list(self.class_names),
             "members": [
                 {
                     "genome": self.X[i].tolist(),
                     **{name: _or_none(getattr(self, name)[i]) for name in _COLUMNS},
+                    **({"class_top1": rows[i]} if rows else {}),
                     "costs": {name: _or_none(column[i]) for name, column in self.costs.items()},
                 }
                 for i in range(len(self))
@@ -308,6 +343,13 @@ class ParetoFront(Sequence[FrontMember]):
                 supernet=data["supernet"],
                 supernet_digest=data["supernet_digest"],
                 predictor_scores=data["predictor_scores"],
+                settings=dict(data.get("settings", {})),
+                hypervolumes=_array(data.get("hypervolumes", [])).astype(np.float64),
+                class_names=tuple(data.get("class_names", ())),
+                class_top1=np.array(
+                    [_array(m["class_top1"]) for m in members if "class_top1" in m],
+                    dtype=np.float64,
+                ),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"a part is missing or has the wrong form: {error!r}") from error
@@ -338,7 +380,7 @@ class ParetoFront(Sequence[FrontMember]):
     def _pick(self, indices: NDArray[np.int64]) -> None:
         object.__setattr__(self, "X", self.X[indices])
         object.__setattr__(self, "costs", {n: c[indices] for n, c in self.costs.items()})
-        for name in _COLUMNS:
+        for name in (*_COLUMNS, "class_top1"):
             object.__setattr__(self, name, getattr(self, name)[indices])
 
 

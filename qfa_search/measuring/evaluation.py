@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +18,13 @@ class Evaluation:
         top1: Percent of images whose largest logit is the label's.
         cross_entropy: Mean over images, in nats.
         n_images: Images seen.
+        class_top1: Top-1 of the images of each class, NaN for a class without any.
     """
 
     top1: float
     cross_entropy: float
     n_images: int
+    class_top1: tuple[float, ...] = field(default=(), compare=False)
 
 
 class Score:
@@ -30,15 +32,19 @@ class Score:
 
     def __init__(self) -> None:
         """Start without any image."""
-        self._n_correct, self._n_images, self._loss = 0, 0, 0.0
+        self._n_correct, self._n_images, self._loss = torch.zeros(0), torch.zeros(0), 0.0
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits `(n, n_classes)`, labels `(n,)`."""
         if logits.dtype == torch.float16:
             logits = logits.float()
-        self._n_correct += int((logits.argmax(1) == labels).sum())
+        n_classes = logits.shape[1]
+        if not len(self._n_images):
+            self._n_correct = self._n_images = torch.zeros(n_classes, dtype=torch.int64)
+        hits = labels[logits.argmax(1) == labels]
+        self._n_correct = self._n_correct + torch.bincount(hits, minlength=n_classes).cpu()
+        self._n_images = self._n_images + torch.bincount(labels, minlength=n_classes).cpu()
         self._loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        self._n_images += len(labels)
 
     def result(self) -> Evaluation:
         """The scores over all batches.
@@ -46,10 +52,16 @@ class Score:
         Raises:
             ValueError: There was no batch.
         """
-        if self._n_images == 0:
+        n = int(self._n_images.sum())
+        if n == 0:
             raise ValueError("evaluate needs at least one batch of images, got none")
-        n = self._n_images
-        return Evaluation(100 * self._n_correct / n, self._loss / n, n)
+        by_class = 100 * self._n_correct.double() / self._n_images.double()
+        return Evaluation(
+            top1=100 * int(self._n_correct.sum()) / n,
+            cross_entropy=self._loss / n,
+            n_images=n,
+            class_top1=tuple(by_class.tolist()),
+        )
 
 
 @torch.inference_mode()

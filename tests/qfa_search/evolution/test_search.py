@@ -269,3 +269,13 @@ def test_every_public_name_can_be_imported():
         assert name in dir(qfa_search)
     with pytest.raises(AttributeError, match="nothing"):
         _ = qfa_search.nothing
+
+
+def test_the_front_knows_the_hypervolume_of_every_generation(predictor):
+    told = []
+    front = qfa_search.search(
+        predictor=predictor, max_mflops=0.1, population=24, generations=6, callback=told.append
+    )
+    assert front.hypervolumes.tolist() == [progress.hypervolume for progress in told]
+    assert front.settings["population"] == 24
+    assert (np.diff(front.hypervolumes) >= 0).all()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,3 +226,28 @@ def test_points_that_add_nothing_are_not_chosen():
     known = np.array([[0.1, 0.1]])
     assert len(largest_gains([[0.5, 0.5], [0.1, 0.1]], known, [1, 1], 2)) == 0
     assert list(largest_gains([[0.5, 0.5], [0.2, 0.2]], known[:0], [1, 1], 2)) == [1]
+
+
+def test_settings_history_and_classes_survive_saving(front, tmp_path):
+    by_class = np.arange(48.0).reshape(12, 4)
+    by_class[3, 1] = np.nan
+    told = replace(front, settings={"population": 24}, hypervolumes=np.array([0.25, 0.5]))
+    told = told.with_measured(
+        np.arange(12.0), class_top1=by_class, class_names=("a", "b", "<c>", "d")
+    )
+    told.save(tmp_path / "front.json")
+    loaded = ParetoFront.load(tmp_path / "front.json")
+    assert loaded.settings == {"population": 24}
+    assert loaded.hypervolumes.tolist() == [0.25, 0.5]
+    assert loaded.class_names == ("a", "b", "<c>", "d")
+    assert np.array_equal(loaded.class_top1, by_class, equal_nan=True)
+    assert np.array_equal(loaded.subset([2, 5]).class_top1, by_class[[2, 5]])
+
+
+def test_a_front_of_an_earlier_version_has_no_history(front):
+    data = front.to_dict()
+    for name in ("settings", "hypervolumes", "class_names"):
+        del data[name]
+    loaded = ParetoFront.from_dict(data)
+    assert loaded.settings == {}
+    assert loaded.hypervolumes.size == loaded.class_top1.size == 0

@@ -31,6 +31,11 @@ def test_top1_and_cross_entropy_are_means_over_images():
     assert found.n_images == 6
 
 
+def test_top1_of_a_class_is_over_its_images():
+    found = evaluate(_Parity().eval(), _loader())
+    assert found.class_top1 == pytest.approx((75.0, 100.0))
+
+
 def test_a_network_in_training_mode_is_refused():
     with pytest.raises(ValueError, match="evaluation mode"):
         evaluate(_Parity().train(), _loader())
