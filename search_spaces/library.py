@@ -10,6 +10,7 @@ from pathlib import Path
 from search_spaces.space import SearchSpace
 
 BUILT_IN = (
+    "cifar10",
     "fashion-mnist",
     "mobilenet-v3-w1.0",
     "mobilenet-v3-w1.2",

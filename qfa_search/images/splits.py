@@ -68,20 +68,25 @@ def hold_out_validation(labels: Labels, seed: int) -> tuple[Labels, Labels]:
 
 
 def split_folder(root: Path, seed: int) -> FolderSplit:
-    """The split of DIR/CLASS, DIR/train/CLASS, or DIR/train/CLASS with DIR/val/CLASS.
+    """The split of DIR/CLASS, or of DIR/train/CLASS with DIR/val/CLASS and DIR/test/CLASS.
 
-    A val folder is the test split; without one, a tenth is held out for it. Validation images
-    are a twelfth of the rest, at most 10,000. Both are stratified, with room for every class.
+    A test folder is the test split; a val folder then validates, and is the test split where
+    there is none. What has no folder is held out: a tenth for the test, a twelfth of the rest, at
+    most 10,000, for the validation. Both are stratified, with room for every class.
 
     Raises:
         DataError: There are no class folders, or too few images in one.
     """
     train_folder = _training_folder(root)
-    has_test_folder = train_folder != root and (root / "val").is_dir()
+    given: dict[SplitName, Path] = {}
+    if train_folder != root:
+        given = {part: root / part for part in ("val", "test") if (root / part).is_dir()}
+        if "test" not in given and "val" in given:
+            given = {"test": given["val"]}
     classes = tuple(folder.name for folder in class_folders(train_folder))
     names, labels = _listed(root, train_folder, classes)
     counts = np.bincount(labels, minlength=len(classes))
-    fewest, needed = int(counts.argmin()), 2 if has_test_folder else 3
+    fewest, needed = int(counts.argmin()), 3 - len(given)
     if counts[fewest] < needed:
         shown = train_folder / classes[fewest]
         found = "no images" if counts[fewest] == 0 else f"{counts[fewest]} of them"
@@ -89,23 +94,24 @@ def split_folder(root: Path, seed: int) -> FolderSplit:
             f"{shown} has {found}, a class needs at least {needed} images to be split "
             f"({', '.join(SUFFIXES)}): add images or remove the folder"
         )
-    rest, test = np.arange(len(names)), np.array([], dtype=np.int64)
-    if not has_test_folder:
-        rest, test = _hold_out(labels, len(names) // SHARE_OF_TEST, seed)
-    kept, held_out = hold_out_validation(labels[rest], seed)
-    chosen = {"train": rest[kept], "val": rest[held_out], "test": test}
+    chosen: dict[SplitName, Labels] = {"train": np.arange(len(names))}
+    if "test" not in given:
+        chosen["train"], chosen["test"] = _hold_out(labels, len(names) // SHARE_OF_TEST, seed)
+    if "val" not in given:
+        rest = chosen["train"]
+        kept, held_out = hold_out_validation(labels[rest], seed)
+        chosen |= {"train": rest[kept], "val": rest[held_out]}
     all_names = {part: tuple(names[i] for i in at) for part, at in chosen.items()}
     all_labels = {part: labels[at] for part, at in chosen.items()}
-    if has_test_folder:
-        own = tuple(folder.name for folder in _visible_folders(root / "val"))
-        foreign = sorted(set(own) - set(classes))
+    for part, folder in given.items():
+        foreign = sorted({path.name for path in _visible_folders(folder)} - set(classes))
         if foreign:
-            raise DataError(f"{root / 'val'} has the class {foreign[0]}, train has no such class")
-        test_names, test_labels = _listed(root, root / "val", classes)
-        if not test_names:
-            raise DataError(f"{root / 'val'} has no images in class folders: add some or remove it")
-        all_names["test"], all_labels["test"] = tuple(test_names), test_labels
-    return FolderSplit(root, classes, all_names, all_labels)  # type: ignore[arg-type]
+            raise DataError(f"{folder} has the class {foreign[0]}, train has no such class")
+        own_names, all_labels[part] = _listed(root, folder, classes)
+        all_names[part] = tuple(own_names)
+        if not own_names:
+            raise DataError(f"{folder} has no images in class folders: add some or remove it")
+    return FolderSplit(root, classes, all_names, all_labels)
 
 
 def write_split(path: Path, split: FolderSplit) -> None:

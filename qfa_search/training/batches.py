@@ -26,15 +26,15 @@ from qfa_search.training.teacher import Teacher
 
 @dataclass(frozen=True, slots=True)
 class TrainBatch:
-    """One part of a step.
+    """What one subnet sees in one part of a step.
 
     Attributes:
-        images: Normalized images `(n, channels, r, r)` for every resolution r of the step.
+        images: Normalized images `(n, channels, r, r)` at the subnet's resolution r.
         labels: Class indices, int64 `(n,)`.
         teacher_logits: `(n, n_classes)`, where they were computed beforehand.
     """
 
-    images: dict[int, Tensor]
+    images: Tensor
     labels: Tensor
     teacher_logits: Tensor | None = None
 
@@ -47,7 +47,7 @@ class TrainBatch:
             return x.pin_memory().to(device, non_blocking=True, memory_format=layout)
 
         return TrainBatch(
-            {r: moved(x, torch.channels_last) for r, x in self.images.items()},
+            moved(self.images, torch.channels_last),
             moved(self.labels),
             None if self.teacher_logits is None else moved(self.teacher_logits),
         )
@@ -60,14 +60,17 @@ class TrainSource(Protocol):
         """Images per epoch."""
         ...
 
-    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> TrainBatch:
-        """The images of one part of a step at some resolutions."""
+    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> list[TrainBatch]:
+        """The images of one part of a step for subnets of these resolutions, one batch each."""
         ...
 
 
 @dataclass(frozen=True)
 class MemoryBatches:
     """Batches of images in memory, shifted and mirrored.
+
+    Each subnet of a step goes through the images in an order of its own: so a step learns from
+    as many images as it computes passes, at no cost.
 
     Attributes:
         train: The training split at the largest resolution.
@@ -83,11 +86,14 @@ class MemoryBatches:
     def __len__(self) -> int:
         return len(self.train)
 
-    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> TrainBatch:
-        """The images of one part of a step at some resolutions."""
-        indices = part_indices(len(self.train), self.config, step, part)
+    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> list[TrainBatch]:
+        """The images of one part of a step for subnets of these resolutions, one batch each."""
+        return [self._batch(step, part, at, r) for at, r in enumerate(resolutions)]
+
+    def _batch(self, step: int, part: int, subnet: int, resolution: int) -> TrainBatch:
+        indices = part_indices(len(self.train), self.config, step, part, order=subnet)
         taken = self.train.take(indices)
-        sequence = np.random.SeedSequence([self.config.seed, 2, step, part])
+        sequence = np.random.SeedSequence([self.config.seed, 2, step, part, subnet])
         inputs, is_mirrored = augment(
             taken.normalized(),
             shift=round(self.config.shift_share * taken.pixels.shape[-1]),
@@ -97,13 +103,12 @@ class MemoryBatches:
         logits = None
         if self.teacher_logits is not None:
             logits = self.teacher_logits[is_mirrored.long(), torch.from_numpy(indices)]
-        images = {r: resize(inputs, r) for r in resolutions}
-        return TrainBatch(images, taken.labels, logits)
+        return TrainBatch(resize(inputs, resolution), taken.labels, logits)
 
 
 @dataclass(frozen=True)
 class FolderBatches:
-    """Random crops of images on disk, decoded when they are needed.
+    """Random crops of images on disk, decoded when they are needed, once for all subnets.
 
     Attributes:
         train: The training split.
@@ -118,31 +123,36 @@ class FolderBatches:
     def __len__(self) -> int:
         return len(self.train)
 
-    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> TrainBatch:
-        """The images of one part of a step at some resolutions."""
+    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> list[TrainBatch]:
+        """The images of one part of a step for subnets of these resolutions, the same for all."""
         taken = self.train.take(part_indices(len(self.train), self.config, step, part))
         sequence = np.random.SeedSequence([self.config.seed, 2, step, part])
         cropped = taken.with_crops(int(sequence.generate_state(1)[0]))
         (images, labels), *_ = cropped.batches_at(
-            resolutions, self.config.batch_size, threads=self.threads
+            sorted(set(resolutions)), self.config.batch_size, threads=self.threads
         )
-        return TrainBatch(images, labels)
+        return [TrainBatch(images[r], labels) for r in resolutions]
 
 
-def part_indices(n: int, config: TrainConfig, step: int, part: int) -> NDArray[np.int64]:
-    """The images of one part of a step: consecutive places of a permutation drawn per epoch."""
+def part_indices(
+    n: int, config: TrainConfig, step: int, part: int, *, order: int = 0
+) -> NDArray[np.int64]:
+    """The images of one part of a step: consecutive places of a permutation drawn per epoch.
+
+    Each `order` has permutations of its own.
+    """
     first = step * config.images_per_step + part * config.batch_size
     positions = np.arange(first, first + config.batch_size)
     pieces = []
     for epoch in np.unique(positions // n):
-        order = np.random.default_rng([config.seed, 1, int(epoch)]).permutation(n)
-        pieces.append(order[positions[positions // n == epoch] % n])
+        permutation = np.random.default_rng([config.seed, 1, int(epoch), order]).permutation(n)
+        pieces.append(permutation[positions[positions // n == epoch] % n])
     return np.concatenate(pieces)
 
 
 def prefetched(
-    tasks: Iterable[Callable[[], TrainBatch]], *, is_eager: bool
-) -> Iterator[TrainBatch]:
+    tasks: Iterable[Callable[[], list[TrainBatch]]], *, is_eager: bool
+) -> Iterator[list[TrainBatch]]:
     """Results of `tasks` in order; when eager, each is computed in a thread one ahead."""
     if not is_eager:
         yield from (task() for task in tasks)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
 
-PRESETS = ("fashion-mnist", "own-images", "imagenet")
+PRESETS = ("cifar10", "fashion-mnist", "own-images", "imagenet")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16", "float16")
 

@@ -70,13 +70,15 @@ class RandomPixels:
     def __len__(self) -> int:
         return self.n_images
 
-    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> TrainBatch:
-        """Noise at some resolutions."""
+    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> list[TrainBatch]:
+        """Noise at each of the resolutions."""
         generator = torch.Generator().manual_seed(step)
         n, channels = self.batch_size, self.space.input_channels
-        images = {r: torch.randn(n, channels, r, r, generator=generator) for r in resolutions}
         labels = torch.randint(self.space.n_classes, (n,), generator=generator)
-        return TrainBatch(images, labels)
+        return [
+            TrainBatch(torch.randn(n, channels, r, r, generator=generator), labels)
+            for r in resolutions
+        ]
 
 
 def phase_times(

@@ -25,6 +25,7 @@ from qfa_search.training.config import TrainConfig
 from qfa_search.training.distill import distillation_loss
 from qfa_search.training.distributed import World, average, average_gradients
 from qfa_search.training.optimizer import make_optimizer, rate_share, set_rate
+from qfa_search.training.residual_network import ResidualNetwork
 from qfa_search.training.teacher import Teacher
 from search_spaces import Subnet
 
@@ -113,7 +114,7 @@ def run_phase(
     drawn = partial(phase.drawn, config.seed)
     batches = prefetched(
         (
-            partial(source.batch, step, part, sorted({r for _, r in drawn(step, part)}))
+            partial(source.batch, step, part, [r for _, r in drawn(step, part)])
             for step in steps
             for part in parts
         ),
@@ -173,7 +174,7 @@ def run_phase(
 
 def _accumulate(
     network: nn.Module,
-    batch: TrainBatch,
+    batches: list[TrainBatch],
     subnets: list[tuple[Subnet | None, int]],
     phase: Phase,
     config: TrainConfig,
@@ -182,19 +183,17 @@ def _accumulate(
 ) -> list[float]:
     """Leave the gradients of one part, added up over its subnets; returns their losses."""
     network.zero_grad(set_to_none=True)
-    batch = batch.to(world.device)
+    batches = [batch.to(world.device) for batch in batches]
     n_parts = config.parts // world.size
-    teacher_logits = batch.teacher_logits
-    if teacher_logits is None and phase.teacher is not None:
-        teacher_logits = _logits(phase.teacher, batch.images[max(batch.images)])
+    shared_logits = None
+    if phase.teacher is not None:  # batches are the same images then
+        finest = max(batches, key=lambda batch: batch.images.shape[-1])
+        shared_logits = _logits(phase.teacher, finest.images)
     losses = []
-    for subnet, resolution in subnets:
-        images = batch.images[resolution]
-        with torch.autocast(
-            world.device.type,
-            DTYPES[config.precision],
-            enabled=config.precision != "float32" and world.device.type == "cuda",
-        ):
+    for (subnet, _), batch in zip(subnets, batches, strict=True):
+        images = batch.images
+        teacher_logits = batch.teacher_logits if shared_logits is None else shared_logits
+        with _autocast(network, config, world):
             logits = network(images) if subnet is None else network(images, subnet)
         loss = distillation_loss(
             logits.float(),
@@ -207,6 +206,18 @@ def _accumulate(
         losses.append(loss.detach())
     values: list[float] = torch.stack(losses).double().tolist()
     return values
+
+
+def _autocast(network: nn.Module, config: TrainConfig, world: World) -> torch.autocast:
+    """The recipe's precision on a GPU; on a CPU bfloat16 for dense networks where it has it.
+
+    Depthwise convolutions and quantizers gain nothing from it there.
+    """
+    if world.device.type != "cpu":
+        is_on = config.precision != "float32"
+        return torch.autocast(world.device.type, DTYPES[config.precision], enabled=is_on)
+    is_on = isinstance(network, ResidualNetwork) and torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_on)
 
 
 def _added(network: nn.Module, earlier: list[Tensor | None] | None) -> list[Tensor | None]:

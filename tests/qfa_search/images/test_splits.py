@@ -42,6 +42,18 @@ def test_a_val_folder_is_the_test_split(image_folder):
     assert all(name.startswith("val/") for name in split.names["test"])
 
 
+def test_beside_a_test_folder_a_val_folder_validates(tmp_path):
+    for part, n in (("train", 6), ("test", 2)):
+        _folder(tmp_path / part, {"a": n, "b": n})
+    split = split_folder(tmp_path, 0)
+    assert [len(split.names[part]) for part in SPLIT_NAMES] == [10, 2, 4]
+    assert {name.split("/")[0] for name in split.names["val"]} == {"train"}
+    _folder(tmp_path / "val", {"a": 3, "b": 3})
+    split = split_folder(tmp_path, 0)
+    assert [len(split.names[part]) for part in SPLIT_NAMES] == [12, 6, 4]
+    assert {name.split("/")[0] for name in split.names["val"]} == {"val"}
+
+
 def test_a_class_may_be_called_train(tmp_path):
     split = split_folder(_folder(tmp_path, {"train": 20, "bus": 20}), 0)
     assert split.classes == ("bus", "train")
