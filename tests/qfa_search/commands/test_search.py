@@ -189,7 +189,9 @@ def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
         assert config.data == "images"
         assert config.split == "val"
         for i in reversed(range(len(X))):
-            yield SimpleNamespace(index=i, evaluation=SimpleNamespace(top1=60.0 + i))
+            by_class = (50.0, 60.0, 70.0, 60.0 + 4 * i)
+            evaluation = SimpleNamespace(top1=60.0 + i, class_top1=by_class)
+            yield SimpleNamespace(index=i, evaluation=evaluation)
 
     monkeypatch.setattr("qfa_search.measuring.subnets.measure", measure)
     options = ["--measure", 4, "--data", "images", "--out", tmp_path / "a", *QUICK]
@@ -198,6 +200,8 @@ def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
     table = pd.read_csv(tmp_path / "a" / "front.csv")
     assert table["top1_measured"].tolist() == [60, 61, 62, 63]
     assert (table["top1"] == table["top1_measured"]).all()
+    members = json.loads((tmp_path / "a" / "front.json").read_text())["members"]
+    assert [member["class_top1"][3] for member in members] == [60, 64, 68, 72]
     assert "top1 measured on the validation split of all subnets" in result.stdout
 
 
