@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qfa_search.evolution.search import search
     from qfa_search.front.dominance import hypervolume, non_dominated_mask
     from qfa_search.front.front import ParetoFront
+    from qfa_search.front.networks import network
     from qfa_search.front.objectives import Limits
     from qfa_search.measuring.evaluation import Evaluation, evaluate
     from qfa_search.published.checkpoint import as_released, import_published_supernet
@@ -53,6 +54,7 @@ _MODULES = {
     "hypervolume": "qfa_search.front.dominance",
     "import_published_supernet": "qfa_search.published.checkpoint",
     "load_supernet": "qfa_search.supernet.storage",
+    "network": "qfa_search.front.networks",
     "non_dominated_mask": "qfa_search.front.dominance",
     "recalibrate": "qfa_search.supernet.recalibrate",
     "refine": "qfa_search.evolution.refining",
@@ -80,6 +82,7 @@ __all__ = [
     "hypervolume",
     "import_published_supernet",
     "load_supernet",
+    "network",
     "non_dominated_mask",
     "recalibrate",
     "refine",

@@ -24,7 +24,8 @@ from qfa_search.images.splits import SPLIT_FILE, SplitName
 from qfa_search.measuring.evaluation import Evaluation, evaluate
 from qfa_search.measuring.samples import SampleStore, read_samples
 from qfa_search.measuring.sampling import sample
-from qfa_search.measuring.subnets import EVALUATION_BATCH, MeasureConfig, measure_config
+from qfa_search.measuring.scoring import EVALUATION_BATCH
+from qfa_search.measuring.subnets import MeasureConfig, measure_config
 from qfa_search.supernet.files import SupernetFiles
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import recalibrate
@@ -134,7 +135,7 @@ class Bench:
         if is_dense_teacher(path):
             return load_teacher(path, self.space)
         supernet = open_supernet_as_teacher(path, self.space)
-        size = self.measuring("val").batch_size
+        size = self.measuring("val").recalibration.batch_size
         drawn = self.train.drawn(TEACHER_BATCHES * size)
         batches = drawn.batches(max(supernet.space.resolutions), size)
         return largest_as_teacher(supernet, batches, TEACHER_BATCHES)
@@ -145,10 +146,10 @@ class Bench:
 
     def score(self, network: nn.Module, resolution: int, split: SplitName) -> Evaluation:
         """Score of a static network, recalibrated like every measured subnet."""
-        config = self.measuring(split)
-        drawn = self.train.drawn(config.n_batches * config.batch_size)
-        batches = drawn.batches(resolution, config.batch_size)
-        recalibrate(network, batches, config.n_batches, sequential=config.sequential)
+        setting = self.measuring(split).recalibration
+        drawn = self.train.drawn(setting.n_images)
+        batches = drawn.batches(resolution, setting.batch_size)
+        recalibrate(network, batches, setting.n_batches, sequential=setting.sequential)
         return evaluate(network, self.held_out[split].batches(resolution, EVALUATION_BATCH))
 
     def top1(self, X: Genomes, split: SplitName) -> Floats:

@@ -16,7 +16,8 @@ from benchmarks.report import COLOURS, markdown_table, new_figure, tidy
 from benchmarks.supernet_scores import corners
 from qfa_search.measuring.drawing import draw_stratified
 from qfa_search.measuring.evaluation import evaluate
-from qfa_search.measuring.subnets import EVALUATION_BATCH, measure_all
+from qfa_search.measuring.scoring import EVALUATION_BATCH
+from qfa_search.measuring.subnets import measure_all
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.recalibrate import recalibrate
 from search_spaces.genome import Genomes
@@ -137,8 +138,10 @@ def scored(
 
 def compared(bench: Bench, plan: RecalibrationPlan, method: str) -> Floats:
     """Top-1 on validation of the same subnets over the whole range of cost, `(n,)`."""
-    config = replace(bench.measuring("val"), sequential=METHODS[method])
-    settings = {**bench.settings, "n": plan.compared, "setting": config.recalibration}
+    config = bench.measuring("val")
+    setting = replace(config.recalibration, sequential=METHODS[method])
+    config = replace(config, recalibration=setting)
+    settings = {**bench.settings, "n": plan.compared, "setting": str(setting)}
 
     def run(folder: Path) -> Numbers:
         X = draw_stratified(bench.space, plan.compared, np.random.default_rng(1))

@@ -22,6 +22,7 @@ from qfa_search.front.front import ParetoFront
 from qfa_search.front.objectives import constraint_values
 from qfa_search.measuring.samples import Sample, Samples, SampleStore, Setting, read_samples
 from qfa_search.measuring.sampling import sample
+from qfa_search.measuring.scoring import RecalibrationSetting
 from qfa_search.measuring.subnets import MeasureConfig, measure_config
 from qfa_search.supernet.files import DEFAULT_SUPERNET, SupernetFiles, resolve_supernet
 from search_spaces.genome import Genomes
@@ -181,7 +182,10 @@ def _open_samples(
             f"({files.samples} is missing): make them with qfa-search sample --out {files.samples}"
         )
     base = read_samples(files.samples, supernet=files.digest())
-    measuring = measure_config(files.weights, data).recalibrated(base.setting.recalibration)
+    measuring = replace(
+        measure_config(files.weights, data),
+        recalibration=RecalibrationSetting.parse(base.setting.recalibration),
+    )
     store = SampleStore(path, base.space)
     store.add(base.setting, _as_stored(base))
     return base, store, measuring

@@ -41,3 +41,28 @@ def read_subnets(path: Path, files: SupernetFiles) -> tuple[NDArray[np.int64], N
             "give --supernet the one it belongs to"
         )
     return front.X, front.top1_predicted
+
+
+def read_subnet(reference: str, files: SupernetFiles) -> Subnet:
+    """The one subnet that `reference` names: SUBNET.json, FRONT.json:INDEX or FRONT.json:knee.
+
+    Raises:
+        ValueError: Missing or foreign file, or a member that it does not have.
+        CheckpointMismatchError: The front belongs to another supernet.
+    """
+    name, _, member = reference.rpartition(":")
+    if not name or Path(reference).is_file():
+        name, member = reference, ""
+    X, _ = read_subnets(Path(name), files)
+    if member == "knee":
+        index = ParetoFront.load(name).knee_index()
+    elif member.isdecimal() and int(member) < len(X):
+        index = int(member)
+    elif not member and len(X) == 1:
+        index = 0
+    else:
+        raise ValueError(
+            f"{reference} names no subnet: add :INDEX or :knee to a front's name, "
+            f"INDEX from 0 to {len(X) - 1}"
+        )
+    return files.space().layout.decode(X[index])

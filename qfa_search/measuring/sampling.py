@@ -38,7 +38,7 @@ def sample(
         How many were measured.
     """
     setting = Setting(
-        supernet=supernet_digest, split=config.split, recalibration=config.recalibration
+        supernet=supernet_digest, split=config.split, recalibration=str(config.recalibration)
     )
     missing = store.missing(setting, X)
     on_start(len(missing))

@@ -42,7 +42,7 @@ def score_together(
         held_out: Images to score on.
         n_batches: Batches of recalibration.
         batch_size: Images of such a batch.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "cuda:N".
 
     Returns:
         An evaluation for each subnet.
@@ -52,7 +52,7 @@ def score_together(
         for subnet in subnets
     ]
     resolutions = sorted({subnet.resolution for subnet in subnets})
-    threads = min(DECODERS_FOR_GPU, os.cpu_count() or 1) if device == "cuda" else 1
+    threads = min(DECODERS_FOR_GPU, os.cpu_count() or 1) if device != "cpu" else 1
     runs = [Recalibration(network) for network in networks]
     for images, _ in islice(train.batches_at(resolutions, batch_size, threads=threads), n_batches):
         for subnet, run in zip(subnets, runs, strict=True):
@@ -71,6 +71,6 @@ def score_together(
 
 def half_precision(device: str) -> AbstractContextManager[object]:
     """Autocast to float16 on a GPU; nothing on a CPU."""
-    if device == "cuda":
+    if device != "cpu":
         return torch.autocast("cuda", dtype=torch.float16)
     return nullcontext()

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,19 +16,25 @@ from numpy.typing import NDArray
 
 from predictors.files import read_metadata
 from qfa_search.errors import CheckpointMismatchError, DataError
+from qfa_search.measuring.device import AUTO, check_device, resolve_device
+from qfa_search.measuring.scoring import (
+    LARGEST_SEQUENTIAL_SIDE,
+    PUBLISHED_BATCHES,
+    RecalibrationSetting,
+    recalibrated,
+    scores,
+)
 
 if TYPE_CHECKING:
     from qfa_search.images.memory import Images
     from qfa_search.images.on_disk import FolderImages
     from qfa_search.images.splits import SplitName
     from qfa_search.measuring.evaluation import Evaluation
+    from qfa_search.supernet.extract import StaticNetwork
     from qfa_search.supernet.mobilenet_v3 import Supernet
+    from search_spaces import Subnet
 
-EVALUATION_BATCH = 250
 IMAGENET = "imagenet"  # preprocessing of the published recipe, by the supernet's metadata
-IMAGENET_BATCHES = 30
-SEQUENTIAL = " sequential"  # ends the name of such a recalibration setting
-LARGEST_SEQUENTIAL_SIDE = 128  # of images whose maps memory can hold a thousand times
 LARGEST_GROUP = 16  # subnets that share the decoding of an image folder
 
 
@@ -40,50 +46,38 @@ class MeasureConfig:
         supernet: Supernet file.
         data: "fashion-mnist" or a folder.
         split: Images to score on; recalibration always uses training images.
-        n_batches: Batches of recalibration.
-        batch_size: Images of such a batch; activation ranges depend on it.
-        sequential: Whether recalibration goes layer by layer.
+        recalibration: How statistics are made anew.
+        device: "cpu", "cuda", "cuda:N", or "auto": the GPU where there is one.
     """
 
     supernet: Path
     data: str
     split: SplitName = "val"
-    n_batches: int = 16
-    batch_size: int = 64
-    sequential: bool = False
+    recalibration: RecalibrationSetting = field(default_factory=RecalibrationSetting)
+    device: str = AUTO
 
     def __post_init__(self) -> None:
-        """Check the values; a ValueError names the first wrong one."""
-        for name in ("n_batches", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-
-    @property
-    def recalibration(self) -> str:
-        """The recalibration setting as the samples store names it."""
-        return f"{self.n_batches}x{self.batch_size}{SEQUENTIAL if self.sequential else ''}"
-
-    def recalibrated(self, setting: str) -> MeasureConfig:
-        """The same with a recalibration setting of the samples store."""
-        sizes = setting.removesuffix(SEQUENTIAL)
-        n_batches, batch_size = map(int, sizes.split("x"))
-        return replace(
-            self, n_batches=n_batches, batch_size=batch_size, sequential=sizes != setting
-        )
+        """Check the device's name."""
+        check_device(self.device)
 
 
-def measure_config(supernet: Path, data: str, split: SplitName = "val") -> MeasureConfig:
+def measure_config(
+    supernet: Path, data: str, split: SplitName = "val", *, device: str = AUTO
+) -> MeasureConfig:
     """How subnets of a supernet are measured; the published one has the published setting.
 
     Raises:
-        ValueError: No such supernet.
+        ValueError: No such supernet, or no such device.
     """
     metadata = read_metadata(supernet, "supernet")
-    config = MeasureConfig(supernet=supernet, data=data, split=split)
     if metadata.get("preprocessing") == IMAGENET:
-        return replace(config, n_batches=IMAGENET_BATCHES)
-    side = max(metadata["space"]["resolutions"])
-    return replace(config, sequential=side <= LARGEST_SEQUENTIAL_SIDE)
+        setting = RecalibrationSetting(n_batches=PUBLISHED_BATCHES)
+    else:
+        side = max(metadata["space"]["resolutions"])
+        setting = RecalibrationSetting(sequential=side <= LARGEST_SEQUENTIAL_SIDE)
+    return MeasureConfig(
+        supernet=supernet, data=data, split=split, recalibration=setting, device=device
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,59 +124,52 @@ def measure_all(config: MeasureConfig, X: NDArray[np.int64], *, jobs: int = 1) -
     return [found[index] for index in range(len(X))]
 
 
+def measured_network(config: MeasureConfig, subnet: Subnet) -> StaticNetwork:
+    """The very network that `measure` scores: same images, same recalibration, same device.
+
+    Raises:
+        DataError: The images do not fit the supernet or cannot be read.
+        CheckpointMismatchError: The images are split otherwise than in the training.
+        ValueError: The subnet is not of the supernet's space.
+    """
+    supernet, drawn, _ = _workspace(config)
+    with _one_thread():
+        return recalibrated(
+            supernet, subnet, drawn, config.recalibration, device=resolve_device(config.device)
+        )
+
+
 def _measure_group(
     config: MeasureConfig, indices: range, X: NDArray[np.int64]
 ) -> list[Measurement]:
     """Measure the subnets `X`, whose rows in the genomes asked for are `indices`."""
-    import torch
-
-    from qfa_search.images.memory import Images
-    from qfa_search.measuring.shared_passes import score_together
-
     with _warnings_told_once():
-        supernet, train, held_out = _workspace(config)
-    if isinstance(held_out, Images):
-        return [_measure_one(config, i, genome) for i, genome in zip(indices, X, strict=True)]
-    assert not isinstance(train, Images)
+        supernet, drawn, held_out = _workspace(config)
     started = time.perf_counter()
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        evaluations = score_together(
+    with _one_thread():
+        evaluations = scores(
             supernet,
             [supernet.space.layout.decode(genome) for genome in X],
-            train,
+            drawn,
             held_out,
-            n_batches=config.n_batches,
-            batch_size=config.batch_size,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            config.recalibration,
+            device=resolve_device(config.device),
         )
-    finally:
-        torch.set_num_threads(n_threads)
     seconds = (time.perf_counter() - started) / len(X)
     return [Measurement(i, e, seconds) for i, e in zip(indices, evaluations, strict=True)]
 
 
-def _measure_one(config: MeasureConfig, index: int, genome: NDArray[np.int64]) -> Measurement:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes, not threads, share the cores; sums do not depend on the number of cores."""
     import torch
 
-    from qfa_search.measuring.evaluation import evaluate
-    from qfa_search.supernet.extract import extract
-    from qfa_search.supernet.recalibrate import recalibrate
-
-    started = time.perf_counter()
-    supernet, train, held_out = _workspace(config)
-    subnet = supernet.space.layout.decode(genome)
-    network = extract(supernet, subnet)
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        batches = train.batches(subnet.resolution, config.batch_size)
-        recalibrate(network, batches, config.n_batches, sequential=config.sequential)
-        evaluation = evaluate(network, held_out.batches(subnet.resolution, EVALUATION_BATCH))
+        yield
     finally:
         torch.set_num_threads(n_threads)
-    return Measurement(index, evaluation, time.perf_counter() - started)
 
 
 @lru_cache(maxsize=2)
@@ -221,7 +208,7 @@ def _workspace(
                 f"split is {digest}, the supernet's {split[key]}. Scores would count images that "
                 "it was trained on; give the same images"
             )
-    drawn = data.drawn("train", config.n_batches * config.batch_size)
+    drawn = data.drawn("train", config.recalibration.n_images)
     return supernet, drawn, data.images(config.split)
 
 
@@ -247,5 +234,5 @@ def _imagenet(
     folder = FolderData(Path(config.data), split_seed, config.supernet.with_name(SPLIT_FILE))
     if len(folder.classes) != n_classes:
         raise DataError(f"{config.data} has {len(folder.classes)} classes, expected {n_classes}")
-    train = folder.images("train").drawn(config.n_batches * config.batch_size)
+    train = folder.images("train").drawn(config.recalibration.n_images)
     return train, folder.images(config.split)

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from predictors.files import file_digest, read_metadata
+from qfa_search.errors import DataError
 from search_spaces import SearchSpace
 
 DEFAULT_SUPERNET = "fashion-mnist"
@@ -33,6 +34,24 @@ class SupernetFiles:
     def space(self) -> SearchSpace:
         """Space of the supernet, read from the file's metadata without its weights."""
         return SearchSpace.from_dict(read_metadata(self.weights, "supernet")["space"])
+
+    def data(self, given: str | Path | None = None) -> str:
+        """The images that the supernet is measured on: `given`, or those that it names itself.
+
+        Raises:
+            DataError: It was trained on a folder that is not in the current folder.
+        """
+        from qfa_search.images.fashion_mnist import FASHION_MNIST
+
+        if given is not None:
+            return str(given)
+        name = str(read_metadata(self.weights, "supernet").get("data", ""))
+        if name == FASHION_MNIST or (name and Path(name).is_dir()):
+            return name
+        raise DataError(
+            f"the supernet {self.name} was trained on the images of {name or 'a folder'}, which "
+            "is not in the current folder: say where they are with --data"
+        )
 
     def digest(self) -> str:
         """SHA-256 of the supernet file, the first 16 hexadecimal digits."""

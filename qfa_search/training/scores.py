@@ -5,14 +5,14 @@ from __future__ import annotations
 from qfa_search.images.memory import Images
 from qfa_search.images.on_disk import FolderImages
 from qfa_search.measuring.evaluation import evaluate
-from qfa_search.measuring.subnets import LARGEST_SEQUENTIAL_SIDE
-from qfa_search.supernet.extract import extract
-from qfa_search.supernet.recalibrate import recalibrate
+from qfa_search.measuring.scoring import (
+    EVALUATION_BATCH,
+    LARGEST_SEQUENTIAL_SIDE,
+    RecalibrationSetting,
+    scores,
+)
 from qfa_search.training.recipe import Trained
 from qfa_search.training.sandwich import with_uniform_bits
-
-RECALIBRATION_BATCHES = 16
-EVALUATION_BATCH = 250
 
 
 def corner_scores(
@@ -31,17 +31,25 @@ def corner_scores(
     """
     supernet, teacher = trained.supernet, trained.teacher
     space = supernet.space
-    drawn = train.drawn(RECALIBRATION_BATCHES * batch_size)
-    sequential = isinstance(train, Images) and max(space.resolutions) <= LARGEST_SEQUENTIAL_SIDE
+    setting = RecalibrationSetting(
+        batch_size=batch_size,
+        sequential=isinstance(train, Images) and max(space.resolutions) <= LARGEST_SEQUENTIAL_SIDE,
+    )
+    corners = {
+        f"{name} {bits}/{bits}": with_uniform_bits(architecture, bits)
+        for name, architecture in (("largest", space.largest()), ("smallest", space.smallest()))
+        for bits in reversed(space.bit_choices)
+    }
+    found = scores(
+        supernet,
+        list(corners.values()),
+        train.drawn(setting.n_images),
+        held_out,
+        setting,
+        device=str(next(supernet.parameters()).device),
+    )
     batches = held_out.batches(teacher.resolution, EVALUATION_BATCH)
-    scores = {"teacher": evaluate(teacher.network, batches).top1}
-    for name, architecture in (("largest", space.largest()), ("smallest", space.smallest())):
-        for bits in reversed(space.bit_choices):
-            network = extract(supernet, with_uniform_bits(architecture, bits))
-            network.to(next(supernet.parameters()).device)
-            side = architecture.resolution
-            batches = drawn.batches(side, batch_size)
-            recalibrate(network, batches, RECALIBRATION_BATCHES, sequential=sequential)
-            batches = held_out.batches(side, EVALUATION_BATCH)
-            scores[f"{name} {bits}/{bits}"] = evaluate(network, batches).top1
-    return scores
+    return {
+        "teacher": evaluate(teacher.network, batches).top1,
+        **{name: score.top1 for name, score in zip(corners, found, strict=True)},
+    }

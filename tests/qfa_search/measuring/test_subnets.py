@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qfa_search.errors import CheckpointMismatchError
+from qfa_search.measuring.scoring import RecalibrationSetting
 from qfa_search.measuring.subnets import MeasureConfig, measure, measure_all, measure_config
 
 
@@ -35,10 +36,25 @@ def test_other_images_than_those_of_the_training_are_refused(toy_run, image_fold
 
 
 def test_small_images_are_recalibrated_on_layer_by_layer(config):
-    found = measure_config(config.supernet, config.data)
-    assert found.recalibration == "16x64 sequential"
-    assert config.recalibrated(found.recalibration) == found
-    assert found.recalibrated("4x8") == replace(config, n_batches=4, batch_size=8)
+    found = measure_config(config.supernet, config.data).recalibration
+    assert str(found) == "16x64 sequential"
+    assert found == replace(config.recalibration, sequential=True)
+
+
+@pytest.mark.parametrize("name", ["16x64 sequential", "4x8"])
+def test_a_recalibration_is_found_again_by_its_name(name):
+    assert str(RecalibrationSetting.parse(name)) == name
+
+
+@pytest.mark.parametrize("name", ["", "16", "axb", "16x64 backwards", "0x5"])
+def test_a_name_that_is_no_recalibration_is_refused(name):
+    with pytest.raises(ValueError, match=r"recalibration|at least 1"):
+        RecalibrationSetting.parse(name)
+
+
+def test_a_name_that_is_no_device_is_refused(config):
+    with pytest.raises(ValueError, match="device must be"):
+        measure_config(config.supernet, config.data, device="gpu")
 
 
 def test_genomes_of_another_space_are_refused(config):

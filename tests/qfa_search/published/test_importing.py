@@ -10,6 +10,7 @@ import predictors
 import qfa_search
 from qfa_search.cli import app
 from qfa_search.measuring.samples import read_samples
+from qfa_search.measuring.scoring import RecalibrationSetting
 from qfa_search.measuring.subnets import measure_all, measure_config
 from qfa_search.supernet.files import resolve_supernet
 from tests.qfa_search.published.published_release import (
@@ -69,7 +70,9 @@ def test_the_released_setting_is_used_to_measure_an_imported_supernet(imported, 
     config = measure_config(weights, str(write_images(tmp_path, per_class=1)), "test")
     assert config.recalibration == "30x64"
     X = SPACE.layout.lowest()[None]
-    found = measure_all(replace(config, n_batches=1, batch_size=4), X)
+    found = measure_all(
+        replace(config, recalibration=RecalibrationSetting(n_batches=1, batch_size=4)), X
+    )
     assert found[0].n_images == 12
 
 

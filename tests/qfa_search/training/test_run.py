@@ -10,6 +10,7 @@ import search_spaces
 from predictors.files import file_digest, read_metadata
 from qfa_search.cli import app
 from qfa_search.errors import DataError
+from qfa_search.measuring.scoring import RecalibrationSetting
 from qfa_search.measuring.subnets import MeasureConfig, measure_all
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.run import train
@@ -64,7 +65,10 @@ def test_subnets_are_scored_on_the_held_out_test_images(own_run, own_images):
     out, _ = own_run
     space = search_spaces.load(out / "space.toml")
     config = MeasureConfig(
-        supernet=out / "supernet.safetensors", data=str(own_images), split="test", n_batches=2
+        supernet=out / "supernet.safetensors",
+        data=str(own_images),
+        split="test",
+        recalibration=RecalibrationSetting(n_batches=2),
     )
     (found,) = measure_all(config, space.layout.lowest()[None])
     assert found.n_images == 12
@@ -78,7 +82,14 @@ def test_images_that_were_added_later_change_nothing(own_run, own_images, tmp_pa
     shutil.copytree(out, run)
     X = search_spaces.load(out / "space.toml").layout.lowest()[None]
     before, after = (
-        measure_all(MeasureConfig(supernet=f / "supernet.safetensors", data=str(d), n_batches=2), X)
+        measure_all(
+            MeasureConfig(
+                supernet=f / "supernet.safetensors",
+                data=str(d),
+                recalibration=RecalibrationSetting(n_batches=2),
+            ),
+            X,
+        )
         for f, d in ((out, own_images), (run, images))
     )
     assert before == after
