@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from qfa_search.deployment.export import Export, export, export_onnx
+    from qfa_search.deployment.preprocessing import Preprocessing
+    from qfa_search.deployment.verify import Verification, verify_export
     from qfa_search.errors import (
         CheckpointMismatchError,
         DataError,
@@ -37,10 +40,12 @@ _MODULES = {
     "CheckpointMismatchError": "qfa_search.errors",
     "DataError": "qfa_search.errors",
     "Evaluation": "qfa_search.measuring.evaluation",
+    "Export": "qfa_search.deployment.export",
     "ExportError": "qfa_search.errors",
     "InfeasibleBudgetError": "qfa_search.errors",
     "Limits": "qfa_search.front.objectives",
     "ParetoFront": "qfa_search.front.front",
+    "Preprocessing": "qfa_search.deployment.preprocessing",
     "QFAError": "qfa_search.errors",
     "RefinedRound": "qfa_search.evolution.refining",
     "SearchConfig": "qfa_search.evolution.config",
@@ -48,8 +53,11 @@ _MODULES = {
     "StaticNetwork": "qfa_search.supernet.extract",
     "Supernet": "qfa_search.supernet.mobilenet_v3",
     "TrainingError": "qfa_search.errors",
+    "Verification": "qfa_search.deployment.verify",
     "as_released": "qfa_search.published.checkpoint",
     "evaluate": "qfa_search.measuring.evaluation",
+    "export": "qfa_search.deployment.export",
+    "export_onnx": "qfa_search.deployment.export",
     "extract": "qfa_search.supernet.extract",
     "hypervolume": "qfa_search.front.dominance",
     "import_published_supernet": "qfa_search.published.checkpoint",
@@ -59,16 +67,19 @@ _MODULES = {
     "recalibrate": "qfa_search.supernet.recalibrate",
     "refine": "qfa_search.evolution.refining",
     "search": "qfa_search.evolution.search",
+    "verify_export": "qfa_search.deployment.verify",
 }
 
 __all__ = [
     "CheckpointMismatchError",
     "DataError",
     "Evaluation",
+    "Export",
     "ExportError",
     "InfeasibleBudgetError",
     "Limits",
     "ParetoFront",
+    "Preprocessing",
     "QFAError",
     "RefinedRound",
     "SearchConfig",
@@ -76,8 +87,11 @@ __all__ = [
     "StaticNetwork",
     "Supernet",
     "TrainingError",
+    "Verification",
     "as_released",
     "evaluate",
+    "export",
+    "export_onnx",
     "extract",
     "hypervolume",
     "import_published_supernet",
@@ -87,6 +101,7 @@ __all__ = [
     "recalibrate",
     "refine",
     "search",
+    "verify_export",
 ]
 
 

@@ -26,7 +26,6 @@ STORED_BITS = {25: {2: 2, 3: 4, 4: 4, 8: 8}, 21: {2: 4, 3: 4, 4: 4, 8: 8}}
 """What a weight takes in the file, by opset and by bits: ONNX has no integers of 3 bits."""
 
 
-
 def stored_bits(w_bits: int, opset: int = DEFAULT_OPSET) -> int:
     """Bits that a weight of `w_bits` takes in the file."""
     return STORED_BITS[opset].get(w_bits, FLOAT_BITS)
@@ -121,8 +120,8 @@ def _rounded(graph: OnnxGraph, grid: InputGrid, index: int, x: str) -> str:
     # row would be fused into one with an int32 bias.
     if grid.bits < 8 or grid.fraction == 0:
         largest = (grid.top - grid.zero_code) * scale
-        x = graph.node("Min", [x, graph.scalar(largest)], f"{index}.m")
-    step, zero = graph.scalar(scale), graph.scalar(grid.zero_code, np.uint8)
+        x = graph.node("Min", [x, graph.scalar(float(largest))], f"{index}.m")
+    step, zero = graph.scalar(grid.scale), graph.scalar(grid.zero_code, np.uint8)
     codes = graph.node("QuantizeLinear", [x, step, zero], f"{index}.q")
     return graph.node("DequantizeLinear", [codes, step, zero], f"{index}.d")
 

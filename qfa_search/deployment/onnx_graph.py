@@ -37,9 +37,9 @@ class OnnxGraph:
         """Append a node; the name of its output comes back."""
         from onnx import helper
 
-        self._graph.node.append(
-            helper.make_node(op, list(inputs), [output], domain=domain, **attributes)
-        )
+        node = helper.make_node(op, list(inputs), [output], domain=domain)
+        node.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
+        self._graph.node.append(node)
         return output
 
     def constant(self, name: str, values: NDArray[np.generic]) -> str:

@@ -97,9 +97,7 @@ def _weight(graph: OnnxGraph, layer: LayerPlan, index: int) -> str:
     return _quant(graph, weights, scale, bits, f"{index}.v", is_signed=True)
 
 
-def _quant(
-    graph: OnnxGraph, x: str, scale: str, bits: int, output: str, *, is_signed: bool
-) -> str:
+def _quant(graph: OnnxGraph, x: str, scale: str, bits: int, output: str, *, is_signed: bool) -> str:
     inputs = [x, scale, graph.scalar(0.0), graph.scalar(float(bits))]
     return graph.node(
         "Quant",

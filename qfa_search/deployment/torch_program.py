@@ -9,10 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qfa_search.deployment.plan import LayerPlan, NetworkPlan
+from qfa_search.deployment.plan import InputGrid, LayerPlan, NetworkPlan
 from qfa_search.supernet.elastic import activate
 
 METADATA = "metadata.json"  # a file in the program's archive
+
+
+class InputRounding(nn.Module):
+    """Gives the codes of an input, as floats."""
+
+    def __init__(self, grid: InputGrid) -> None:
+        """Round to `grid`."""
+        super().__init__()
+        self.grid = grid
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Codes in [0, top], same shape."""
+        u = x * self.grid.multiplier + self.grid.zero
+        return torch.round(torch.clamp(u, 0, self.grid.top))
 
 
 class PlannedLayer(nn.Module):
@@ -26,8 +40,8 @@ class PlannedLayer(nn.Module):
         """Take the constants of `layer`; its activation, but neither gate nor residual."""
         super().__init__()
         self.spec = layer.spec
-        self.grid = layer.grid
         self.padding = layer.padding
+        self.rounding = None if layer.grid is None else InputRounding(layer.grid)
         stored = layer.weights if layer.codes is None else layer.codes
         assert stored is not None
         shape = -1, *[1] * (stored.ndim - 1)
@@ -38,10 +52,9 @@ class PlannedLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Output of the layer."""
-        if self.grid is not None:
-            u = x * self.grid.multiplier + self.grid.zero
-            codes = torch.round(torch.clamp(u, 0, self.grid.top))
-            x = (codes - self.grid.zero) * self.grid.scale
+        if self.rounding is not None:
+            grid = self.rounding.grid
+            x = (self.rounding(x) - grid.zero) * grid.scale
         weight = self.codes.to(torch.float32) * self.scale
         if self.spec.kind == "linear":
             return F.linear(x, weight, self.bias)

@@ -24,7 +24,11 @@ def random_images(space: SearchSpace, n: int, resolution: int, seed: int = 0) ->
 
 @torch.no_grad()
 def random_network(
-    space: SearchSpace, subnet: Subnet, seed: int = 0, offset: float | None = None
+    space: SearchSpace,
+    subnet: Subnet,
+    seed: int = 0,
+    offset: float | None = None,
+    n_images: int = 32,
 ) -> StaticNetwork:
     """`subnet` with random weights, norms of both signs and offsets, recalibrated.
 
@@ -33,6 +37,7 @@ def random_network(
         subnet: What to make.
         seed: Of all that is random.
         offset: Offset of every activation quantizer; random in [-0.7, 0.7] by default.
+        n_images: To recalibrate on, in two batches.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -59,7 +64,8 @@ def random_network(
             drawn = uniform(torch.Size(()), -0.7, 0.7)
             layer.input_quantizer.offset.copy_(drawn if offset is None else torch.tensor(offset))
             layer.input_quantizer.alpha.copy_(uniform(torch.Size(()), -0.5, 0.5))
-    images = random_images(space, 32, subnet.resolution, seed + 1)
-    labels = torch.zeros(16, dtype=torch.long)
-    recalibrate(network, [(part, labels) for part in images.split(16)], sequential=True)
+    images = random_images(space, n_images, subnet.resolution, seed + 1)
+    labels = torch.zeros(n_images // 2, dtype=torch.long)
+    parts = images.split(n_images // 2)
+    recalibrate(network, [(part, labels) for part in parts], sequential=True)
     return network.eval()

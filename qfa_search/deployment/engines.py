@@ -1,0 +1,186 @@
+"""Engines that run an exported file and tell the input codes of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qfa_search.deployment.onnx_graph import IMAGE, LOGITS
+from qfa_search.deployment.plan import NetworkPlan
+from qfa_search.deployment.replay import Engine, EngineRun
+from qfa_search.errors import ExportError
+
+if TYPE_CHECKING:
+    import onnxruntime
+    import torch
+    from onnx import GraphProto
+
+GRAPH_LEVELS = {
+    "none": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+"""How far onnxruntime rewrites a graph: each level fuses other nodes, so each is run."""
+
+
+def onnx_session(
+    model: bytes, level: str = "all", *, name: str = ""
+) -> onnxruntime.InferenceSession:
+    """A session of onnxruntime on the CPU.
+
+    Args:
+        model: The file's content.
+        level: One of `GRAPH_LEVELS`.
+        name: What to call the file in an error.
+
+    Raises:
+        ExportError: The runtime does not load it.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(
+        onnxruntime.GraphOptimizationLevel, GRAPH_LEVELS[level]
+    )
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # it has a dozen classes without a common one
+        raise ExportError(
+            f"onnxruntime {onnxruntime.__version__} does not load {name or 'the model'}: "
+            f"{' '.join(str(error).split())[:300]}; runtimes before 1.24 need --opset 21"
+        ) from error
+
+
+def onnx_engine(path: Path, plan: NetworkPlan, level: str) -> Engine:
+    """An ONNX file in onnxruntime; codes come from a copy with more outputs, logits from it."""
+    import onnx
+
+    content = path.read_bytes()
+    model = onnx.load_from_string(content)
+    names = {f"{i}.q": layer.name for i, layer in enumerate(plan.layers) if layer.grid is not None}
+    _check_tensors(path, model.graph, names)
+    for name in names:
+        model.graph.output.add(name=name)
+    told = onnx_session(model.SerializeToString(), level, name=str(path))
+    itself = onnx_session(content, level, name=str(path))
+
+    def run(images: NDArray[np.float32]) -> EngineRun:
+        codes = told.run(list(names), {IMAGE: images})
+        (logits,) = itself.run([LOGITS], {IMAGE: images})
+        return EngineRun(dict(zip(names.values(), codes, strict=True)), logits)
+
+    return run
+
+
+def _check_tensors(path: Path, graph: GraphProto, names: Iterable[str]) -> None:
+    """Without the codes of every layer a file cannot be of this network."""
+    missing = set(names) - {name for node in graph.node for name in node.output}
+    if missing:
+        raise ExportError(
+            f"{path} is no export of this network by this version: it has no tensor {min(missing)}"
+        )
+
+
+def onnx_engines(path: Path, plan: NetworkPlan) -> dict[str, Engine]:
+    """One for each level of onnxruntime's graph optimization."""
+    return {
+        f"onnxruntime, graph level {level}": onnx_engine(path, plan, level)
+        for level in GRAPH_LEVELS
+    }
+
+
+def qonnx_engine(path: Path, plan: NetworkPlan) -> Engine:
+    """A QONNX file in the executor of the qonnx package."""
+    import onnx
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
+
+    grids = {
+        f"{i}.q": (layer.name, layer.grid)
+        for i, layer in enumerate(plan.layers)
+        if layer.grid is not None
+    }
+    _check_tensors(path, onnx.load(path).graph, grids)
+    wrappers: dict[int, Any] = {}
+
+    def wrapper(n: int) -> Any:
+        if n not in wrappers:
+            model = onnx.load(path)
+            for value in (*model.graph.input, *model.graph.output):
+                value.type.tensor_type.shape.dim[0].dim_value = n
+            wrappers[n] = ModelWrapper(model).transform(InferShapes())
+        return wrappers[n]
+
+    def run(images: NDArray[np.float32]) -> EngineRun:
+        values = execute_onnx(wrapper(len(images)), {IMAGE: images}, return_full_exec_context=True)
+        codes = {
+            name: np.rint(values[tensor] / grid.scale).astype(np.int64)
+            for tensor, (name, grid) in grids.items()
+        }
+        return EngineRun(codes, values[LOGITS])
+
+    return run
+
+
+def torch_program_engine(path: Path, plan: NetworkPlan) -> Engine:
+    """A program of torch.export; its rounding operations give the codes."""
+    import torch
+
+    module = torch.export.load(path).module()
+    assert isinstance(module, torch.fx.GraphModule)
+    names = [layer.name for layer in plan.layers if layer.grid is not None]
+    rounded: list[NDArray[np.float32]] = []
+
+    class Reading(torch.fx.Interpreter):
+        def run_node(self, n: torch.fx.Node) -> Any:
+            value = super().run_node(n)
+            if n.target is torch.ops.aten.round.default:
+                rounded.append(value.numpy())
+            return value
+
+    reader = Reading(module)
+
+    @torch.inference_mode()
+    def run(images: NDArray[np.float32]) -> EngineRun:
+        rounded.clear()
+        logits = reader.run(torch.from_numpy(images))
+        codes = {name: value.astype(np.int64) for name, value in zip(names, rounded, strict=True)}
+        return EngineRun(codes, logits.numpy())
+
+    return run
+
+
+def planned_engine(plan: NetworkPlan) -> Engine:
+    """The plan itself as a torch module."""
+    import torch
+
+    from qfa_search.deployment.torch_program import PlannedLayer, PlannedNetwork
+
+    network = PlannedNetwork(plan).eval()
+    codes: dict[str, NDArray[np.integer]] = {}
+
+    def read(name: str) -> Callable[[object, object, torch.Tensor], None]:
+        def keep(_: object, __: object, output: torch.Tensor) -> None:
+            codes[name] = output.numpy().astype(np.int64)
+
+        return keep
+
+    for layer in network.layers:
+        assert isinstance(layer, PlannedLayer)
+        if layer.rounding is not None:
+            layer.rounding.register_forward_hook(read(layer.spec.name))
+
+    @torch.inference_mode()
+    def run(images: NDArray[np.float32]) -> EngineRun:
+        logits = network(torch.from_numpy(images)).numpy()
+        return EngineRun(dict(codes), logits)
+
+    return run

@@ -1,0 +1,151 @@
+"""A network as a file that runs elsewhere, proven equal before it takes its name."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qfa_search.deployment.formats import (
+    DEFAULT_OPSET,
+    ExportFormat,
+    ExportOptions,
+    export_format,
+)
+from qfa_search.deployment.plan import NetworkPlan, network_plan
+from qfa_search.deployment.preprocessing import Preprocessing
+from qfa_search.deployment.sidecar import file_metadata, sidecar, sidecar_path, sidecar_text
+from qfa_search.deployment.verify import Images, Verification, verify_plan
+from qfa_search.errors import ExportError
+from qfa_search.supernet.extract import StaticNetwork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """A network that was written.
+
+    Attributes:
+        files: The files, the main one first, its sidecar last.
+        verification: The verdict; None if there were no images to run it on.
+    """
+
+    files: tuple[Path, ...]
+    verification: Verification | None
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the main file."""
+        return self.files[0].stat().st_size
+
+
+def export(
+    network: StaticNetwork,
+    file: str | Path,
+    *,
+    format: str | None = None,
+    opset: int = DEFAULT_OPSET,
+    images: Images | None = None,
+    class_names: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+    origin: Mapping[str, str] | None = None,
+) -> Export:
+    """Write a recalibrated network as a file, with FILE.json beside it.
+
+    With `images` the file is run before it takes its name. One that computes something else is
+    kept in the folder FILE.unverified.
+
+    Args:
+        network: From `extract`, recalibrated.
+        file: Where to; a file that is there is replaced.
+        format: "onnx", "qonnx", "torch", "npz" or "c"; by the ending of `file` if None.
+        opset: Of an ONNX file, 25, or 21 for runtimes that lack integers of 2 bits.
+        images: What to verify it on: normalized images, or batches of them with labels.
+        class_names: One for each logit.
+        preprocessing: How pictures become the network's input; the file carries it.
+        origin: Where the network comes from, for the file and its sidecar.
+
+    Raises:
+        ExportError: A package is missing, the network cannot be written, or the file is not
+            equal to it.
+        ValueError: No such format or opset, or class names of the wrong number.
+        OSError: The file cannot be written.
+    """
+    path = Path(file)
+    chosen = export_format(format, path)
+    chosen.check_installed(to_verify=False)
+    if images is not None:
+        chosen.check_installed(to_verify=True)
+    origin = dict(origin or {})
+    plan = network_plan(
+        network,
+        class_names=class_names,
+        mean=None if preprocessing is None else preprocessing.mean,
+        std=None if preprocessing is None else preprocessing.std,
+    )
+    options = ExportOptions(opset=opset, metadata=file_metadata(plan, preprocessing, origin))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        written, verification = _written(
+            network, plan, Path(folder) / path.name, chosen, options, images
+        )
+        about = sidecar(
+            plan,
+            written,
+            chosen,
+            options,
+            preprocessing=preprocessing,
+            origin=origin,
+            verification=verification,
+        )
+        beside = sidecar_path(written[0])
+        beside.write_text(sidecar_text(about), encoding="utf-8")
+        target = path.parent
+        if verification is not None and not verification.passed:
+            target = path.with_name(f"{path.name}.unverified")
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir()
+        files = tuple(part.replace(target / part.name) for part in (*written, beside))
+    if verification is not None and verification.failure is not None:
+        raise ExportError(
+            f"{path.name} is not equal to the network and is kept in {target}: "
+            f"{verification.failure}"
+        )
+    return Export(files=files, verification=verification)
+
+
+def export_onnx(
+    network: StaticNetwork,
+    file: str | Path,
+    *,
+    opset: int = DEFAULT_OPSET,
+    images: Images | None = None,
+    class_names: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> Export:
+    """`export` with format "onnx"."""
+    return export(
+        network,
+        file,
+        format="onnx",
+        opset=opset,
+        images=images,
+        class_names=class_names,
+        preprocessing=preprocessing,
+    )
+
+
+def _written(
+    network: StaticNetwork,
+    plan: NetworkPlan,
+    path: Path,
+    chosen: ExportFormat,
+    options: ExportOptions,
+    images: Images | None,
+) -> tuple[tuple[Path, ...], Verification | None]:
+    """The files, and the verdict on them."""
+    written = chosen.write(plan, path, options)
+    if images is None:
+        return written, None
+    return written, verify_plan(network, plan, path, chosen, images)

@@ -1,0 +1,98 @@
+"""How a picture becomes the input of a network: the rule as data, and the rule applied."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from qfa_search.images.memory import Images
+    from qfa_search.images.on_disk import FolderImages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """What training and measuring did with every picture.
+
+    Attributes:
+        mean: Mean pixel value in [0, 1], per channel.
+        std: Standard deviation of pixel values in [0, 1], per channel.
+        first_side: Side that the centre square is brought to as 8 bits, before it is normalized
+            and brought to the network's resolution; None for pictures that are cut at the
+            network's resolution, as ImageNet's are.
+        crop_share: Without `first_side`: share of the shorter side that the centre square keeps.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    first_side: int | None
+    crop_share: float
+
+    @classmethod
+    def of(cls, images: Images | FolderImages) -> Preprocessing:
+        """What `images` are prepared with."""
+        from qfa_search.images.memory import MEAN, STD, Images
+        from qfa_search.images.on_disk import CROP_SHARE
+
+        if isinstance(images, Images):
+            side = int(images.pixels.shape[-1])
+            return cls(mean=images.mean, std=images.std, first_side=side, crop_share=1.0)
+        return cls(mean=MEAN, std=STD, first_side=None, crop_share=CROP_SHARE)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Preprocessing:
+        """The value that `to_dict` described."""
+        return cls(
+            mean=tuple(data["mean"]),
+            std=tuple(data["std"]),
+            first_side=data["first_side"],
+            crop_share=data["crop_share"],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, and the rule in words."""
+        return asdict(self) | {"layout": "NCHW", "rule": self.rule}
+
+    @property
+    def rule(self) -> str:
+        """The steps in words."""
+        if self.first_side is None:
+            cut = (
+                f"shorter side to ceil(resolution / {self.crop_share:g}) pixels, centre square of "
+                "the resolution, (pixel / 255 - mean) / std"
+            )
+        else:
+            cut = (
+                f"centre square to {self.first_side} pixels as 8 bits, (pixel / 255 - mean) / std, "
+                "then to the resolution"
+            )
+        return f"{cut}; resizing is bilinear and antialiased"
+
+    def prepare(self, path: Path, resolution: int) -> Tensor:
+        """A picture as input, float32 `(1, channels, resolution, resolution)`.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        import numpy as np
+        import torch
+
+        from qfa_search.errors import DataError
+        from qfa_search.images.decoding import UNREADABLE, decode_square
+        from qfa_search.images.memory import Images
+        from qfa_search.images.on_disk import FolderImages
+
+        images: Images | FolderImages
+        if self.first_side is None:
+            images = FolderImages(path.parent, (path.name,), np.zeros(1, dtype=np.int64))
+        else:
+            try:
+                pixels = decode_square(path, len(self.mean), self.first_side)
+            except UNREADABLE as error:
+                raise DataError(f"cannot read image {path}: {error}") from error
+            label = torch.zeros(1, dtype=torch.int64)
+            images = Images(torch.from_numpy(pixels[None]), label, self.mean, self.std)
+        return next(images.batches(resolution, 1))[0]

@@ -1,0 +1,121 @@
+"""The verdict on an exported file: every engine that runs it, replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from qfa_search.deployment.formats import ExportFormat, export_format
+from qfa_search.deployment.plan import NetworkPlan, network_plan
+from qfa_search.deployment.replay import Replay, replay
+from qfa_search.errors import ExportError
+from qfa_search.supernet.extract import StaticNetwork
+
+BATCH_PIXELS = 100 * 28 * 28  # of images that run at once, so that large ones fit into memory
+
+Images = Tensor | Iterable[tuple[Tensor, Tensor]]
+"""Normalized images `(n, channels, R, R)`, or batches of them with labels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What running an exported file showed.
+
+    Attributes:
+        file: The file.
+        replays: One for each engine.
+    """
+
+    file: Path
+    replays: tuple[Replay, ...]
+
+    @property
+    def failure(self) -> str | None:
+        """Why the file is not the network, by the first engine that shows it; None if it is."""
+        failed = [f"{r.engine}: {r.failure}" for r in self.replays if r.failure is not None]
+        return failed[0] if failed else None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every engine runs the network that torch runs."""
+        return self.failure is None
+
+    def summary(self) -> str:
+        """One line for each engine and one with the verdict."""
+        verdict = "verified" if self.failure is None else f"NOT VERIFIED: {self.failure}"
+        return "\n".join([*(found.summary() for found in self.replays), verdict])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "verified": self.passed,
+            "failure": self.failure,
+            "engines": [
+                {key: value for key, value in asdict(found).items() if key != "layers"}
+                | {"ties_by_layer": {la.name: la.n_ties for la in found.layers if la.n_ties}}
+                | {"n_codes": found.n_codes, "n_ties": found.n_ties, "n_wrong": found.n_wrong}
+                for found in self.replays
+            ],
+        }
+
+
+def verify_export(
+    network: StaticNetwork,
+    file: str | Path,
+    images: Images,
+    *,
+    format: str | None = None,
+) -> Verification:
+    """Run an exported file and the network on the same images and compare every integer code.
+
+    Args:
+        network: The recalibrated network that was exported.
+        file: The file.
+        images: Normalized images at the network's resolution: a tensor, or batches with labels,
+            for which top-1 is told as well.
+        format: "onnx", "qonnx", "torch", "npz" or "c"; by the ending of the file if None.
+
+    Returns:
+        The verdict; nothing is raised for a file that computes something else.
+
+    Raises:
+        ExportError: A package is missing, or the file cannot be run as an export of this network.
+        ValueError: No such file or format.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise ValueError(f"no file to verify at {path}")
+    chosen = export_format(format, path)
+    return verify_plan(network, network_plan(network), path, chosen, images)
+
+
+def verify_plan(
+    network: StaticNetwork, plan: NetworkPlan, file: Path, chosen: ExportFormat, images: Images
+) -> Verification:
+    """`verify_export` for a plan that is made already."""
+    chosen.check_installed(to_verify=True)
+    device = next(network.parameters()).device
+    if device.type != "cpu":
+        raise ExportError(
+            f"the network is on {device}: verification runs on the CPU, move it there"
+        )
+    engines = chosen.engines(file, plan)
+    batches = _parts(images, plan.resolution)
+    replays = replay(network, plan, engines, batches, chosen.limits)
+    return Verification(file=file, replays=replays)
+
+
+def _parts(images: Images, resolution: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Images in parts that memory can hold the maps of."""
+    size = max(1, BATCH_PIXELS // resolution**2)
+    batches = [(images, None)] if isinstance(images, Tensor) else images
+    for pixels, labels in batches:
+        parts = pixels.split(size)
+        if labels is None:
+            yield from ((part, None) for part in parts)
+        else:
+            yield from zip(parts, labels.split(size), strict=True)

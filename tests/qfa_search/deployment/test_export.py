@@ -1,0 +1,131 @@
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import predictors
+from qfa_search import Preprocessing, export, export_onnx, verify_export
+from qfa_search.deployment import formats
+from qfa_search.errors import ExportError
+from tests.qfa_search.deployment.networks import random_images, random_network
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+NAMES = ("ape", "bee", "cat", "dog")
+GREY = Preprocessing(mean=(0.449,), std=(0.226,), first_side=16, crop_share=1.0)
+
+
+@pytest.fixture(scope="module")
+def network(toy_space):
+    return random_network(toy_space, toy_space.sample(np.random.default_rng(3)))
+
+
+@pytest.fixture(scope="module")
+def batches(network):
+    images = random_images(network.space, 30, network.subnet.resolution, seed=4)
+    labels = torch.arange(30) % 4
+    return [(images[:7], labels[:7]), (images[7:], labels[7:])]
+
+
+def test_an_exported_file_is_verified_and_described(network, batches, tmp_path):
+    done = export(
+        network, tmp_path / "m.onnx", images=batches, class_names=NAMES, preprocessing=GREY
+    )
+    assert [path.name for path in done.files] == ["m.onnx", "m.onnx.json"]
+    assert done.verification.passed
+    assert {found.n_images for found in done.verification.replays} == {30}
+    about = json.loads(done.files[1].read_text())
+    assert about["verified"] is True
+    content = (tmp_path / "m.onnx").read_bytes()
+    assert about["files"]["m.onnx"] == {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    assert about["totals"]["macs"] == predictors.macs(network.space, network.subnet)
+    assert about["totals"]["bitops"] == predictors.bitops(network.space, network.subnet)
+    assert len(about["layers"]) == len(network.specs)
+    assert about["verification"]["engines"][0]["top1"] is not None
+    carried = json.loads(onnx.load(tmp_path / "m.onnx").metadata_props[0].value)
+    assert carried["subnet"] == network.subnet.to_dict()
+    assert carried["class_names"] == list(NAMES)
+    assert Preprocessing.from_dict(carried["preprocessing"]) == GREY
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "m.onnx.json"]
+
+
+def test_stored_weight_bytes_are_the_packed_ones_with_3_bits_as_4(toy_space, tmp_path):
+    space = replace(toy_space, bit_choices=(3,))
+    network = random_network(space, space.smallest())
+    about = json.loads(export(network, tmp_path / "m.onnx").files[1].read_text())
+    for layer, spec in zip(about["layers"], network.specs, strict=True):
+        stored = {3: 4, 8: 8, 32: 32}[spec.bits.w_bits]
+        assert layer["stored_weight_bytes"] == -(-spec.n_weights * stored // 8)
+        assert layer["packed_weight_bytes"] == -(-spec.n_weights * spec.bits.w_bits // 8)
+
+
+@pytest.mark.parametrize("name", ["qonnx", "torch", "npz"])
+def test_every_format_is_verified_by_what_runs_it(network, batches, tmp_path, name):
+    if name == "qonnx":
+        pytest.importorskip("qonnx")
+    file = tmp_path / "m.bin"
+    done = export(network, file, format=name, images=batches)
+    assert done.verification.passed
+    again = verify_export(network, file, batches[0][0], format=name)
+    assert again.passed
+    assert again.summary().endswith("verified")
+
+
+def test_a_file_that_computes_something_else_is_kept_apart(network, batches, tmp_path, monkeypatch):
+    def write_wrong(plan, path, options):
+        last = plan.layers[-1]
+        layers = (*plan.layers[:-1], replace(last, bias=last.bias + 1))
+        return formats._write_onnx(replace(plan, layers=layers), path, options)
+
+    wrong = tuple(
+        replace(found, write=write_wrong) if found.name == "onnx" else found
+        for found in formats.FORMATS
+    )
+    monkeypatch.setattr(formats, "FORMATS", wrong)
+    (tmp_path / "m.onnx").write_text("an earlier file")
+    with pytest.raises(ExportError, match=r"kept in .*unverified: .*logits differ by 1,"):
+        export(network, tmp_path / "m.onnx", images=batches)
+    assert (tmp_path / "m.onnx").read_text() == "an earlier file"
+    about = json.loads((tmp_path / "m.onnx.unverified" / "m.onnx.json").read_text())
+    assert about["verified"] is False
+    assert "logits differ" in about["verification"]["failure"]
+
+
+def test_a_file_of_another_network_is_not_verified(network, batches, tmp_path, toy_space):
+    export_onnx(network, tmp_path / "m.onnx")
+    other = random_network(toy_space, network.subnet, seed=8)
+    assert "wrong" in verify_export(other, tmp_path / "m.onnx", batches).failure
+    smaller = random_network(toy_space, toy_space.smallest())
+    with pytest.raises(ExportError):
+        verify_export(smaller, tmp_path / "m.onnx", random_images(toy_space, 2, 12))
+
+
+def test_without_images_nothing_is_claimed(network, tmp_path):
+    done = export_onnx(network, tmp_path / "m.onnx", opset=21)
+    about = json.loads(done.files[1].read_text())
+    assert done.verification is None
+    assert about["verified"] is False
+    assert about["verification"] is None
+    assert about["opset"] == 21
+
+
+def test_a_missing_package_is_one_line_that_names_the_extra(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    with pytest.raises(ExportError, match=r"writing onnx needs onnx: pip install 'qfa-search\["):
+        export_onnx(network, tmp_path / "m.onnx")
+
+
+def test_unknown_formats_and_endings_are_refused(network, tmp_path):
+    with pytest.raises(ValueError, match="format must be one of onnx, qonnx"):
+        export(network, tmp_path / "m.onnx", format="tflite")
+    with pytest.raises(ValueError, match="no format is known by the ending"):
+        export(network, tmp_path / "m.tflite")
+    with pytest.raises(ValueError, match="no file to verify"):
+        verify_export(network, tmp_path / "m.onnx", torch.zeros(1, 1, 16, 16))
