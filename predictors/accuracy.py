@@ -22,13 +22,13 @@ from predictors.held_out import (
     spread_factor,
 )
 from predictors.mlp import MlpEnsemble
+from predictors.tables import chunks
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
 
 MIN_SAMPLES = 10
 N_FOLDS = 5
 MEMBERS_PER_FOLD = 2
-CHUNK = 4096  # genomes that are predicted at a time
 KIND = "predictor"
 
 Floats = NDArray[np.floating[Any]]
@@ -157,7 +157,7 @@ class AccuracyPredictor:
             ValueError: `X` is no batch of genomes of the predictor's space.
         """
         genomes = self.space.layout.check(X)
-        outputs = [self._output(self.descriptors(part)) for part in _chunks(genomes)]
+        outputs = [self._output(self.descriptors(part)) for part in chunks(genomes)]
         return _top1(np.concatenate(outputs), self.to_top1)
 
     def predict_with_spread(self, X: ArrayLike) -> tuple[Floats, Floats]:
@@ -169,7 +169,7 @@ class AccuracyPredictor:
         """
         genomes = self.space.layout.check(X)
         outputs, deviations = [], []
-        for part in _chunks(genomes):
+        for part in chunks(genomes):
             A = self.descriptors(part)
             outputs.append(self._output(A))
             deviations.append(self.process.deviation(A))
@@ -192,7 +192,7 @@ class AccuracyPredictor:
         genomes = self.space.layout.check(X)
         parts = [
             self.process.predict_with_distance(self.descriptors(part))[1]
-            for part in _chunks(genomes)
+            for part in chunks(genomes)
         ]
         return np.asarray(np.concatenate(parts) > self.process.reach)
 
@@ -261,11 +261,6 @@ class AccuracyPredictor:
 
 _PROCESS_ARRAYS = ("inverse_lengths", "points", "weights", "linear", "slopes")
 _PROCESS_NUMBERS = ("amplitude", "noise", "scale", "constant", "reach")
-
-
-def _chunks(genomes: Genomes) -> list[Genomes]:
-    """Parts of at most `CHUNK` rows; one of none if there are none."""
-    return [genomes[i : i + CHUNK] for i in range(0, max(1, len(genomes)), CHUNK)]
 
 
 def _check_samples(space: SearchSpace, X: ArrayLike, top1: ArrayLike) -> tuple[Genomes, Floats]:

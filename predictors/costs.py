@@ -22,14 +22,12 @@ from predictors.counts import (
     packed_bytes,
 )
 from predictors.published_costs import published_table
-from predictors.tables import BitTable, Counts, Decoded, decode, tabulate, with_zero
+from predictors.tables import BitTable, Counts, Decoded, chunks, decode, tabulate, with_zero
 from search_spaces import LayerBits, SearchSpace
 from search_spaces.subnet import FLOAT_BITS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CHUNK = 2048  # genomes at a time: the intermediate arrays stay in the cache
 
 Column = NDArray[Any]
 
@@ -81,8 +79,8 @@ def cost_arrays(
     # Columns that are multiples of one count share it.
     counts = {_COLUMNS[name][0] for name in names}
     parts = []
-    for start in range(0, max(1, len(genomes)), CHUNK):
-        chunk = decode(space, genomes[start : start + CHUNK])
+    for part in chunks(genomes):
+        chunk = decode(space, part)
         parts.append({count: _COUNTS[count](space, chunk) for count in counts})
     whole = {count: np.concatenate([part[count] for part in parts]) for count in counts}
     return {name: _in_unit(whole[_COLUMNS[name][0]], _COLUMNS[name][1]) for name in names}

@@ -178,20 +178,20 @@ def activation_bytes(space: SearchSpace, subnet: Subnet) -> int:
         ValueError: `subnet` is not a member of `space`.
     """
     layers = member_specs(space, subnet)
-    residual = {_block_name(layer) for layer in layers if layer.adds_residual}
-    gated = {_block_name(layer) for layer in layers if layer.kind == "squeeze_excite"}
+    residual = {layer.block for layer in layers if layer.adds_residual}
+    gated = {layer.block for layer in layers if layer.kind == "squeeze_excite"}
     chain = [layer for layer in layers if layer.kind != "squeeze_excite"]
     peak = kept = 0
     for before, layer, after in zip([None, *chain], chain, [*chain[1:], None], strict=False):
-        block = _block_name(layer)
-        is_first = before is None or _block_name(before) != block
+        block = layer.block
+        is_first = before is None or before.block != block
         adds = block in residual
         in_bits = FLOAT_BITS if adds and is_first else layer.bits.a_bits
         is_float = (
             after is None
             or (layer.kind == "depthwise" and block in gated)
             or in_elements(after) < out_elements(layer)  # mean pooling in between
-            or (_block_name(after) != block and _block_name(after) in residual)
+            or (after.block != block and after.block in residual)
         )
         out_bits = FLOAT_BITS if after is None or is_float else after.bits.a_bits
         live = packed_bytes(in_elements(layer), in_bits)
@@ -201,8 +201,3 @@ def activation_bytes(space: SearchSpace, subnet: Subnet) -> int:
             live += kept
         peak = max(peak, live + packed_bytes(out_elements(layer), out_bits))
     return peak
-
-
-def _block_name(layer: LayerSpec) -> str:
-    """Path of the block that `layer` is in; empty outside of blocks."""
-    return layer.name.replace(".se.", ".").rpartition(".")[0]

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from predictors.costs import cost_arrays
 from predictors.features import FeatureColumns, feature_columns, fill_features, n_features
-from predictors.tables import stage_depths
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
 
@@ -116,7 +115,7 @@ def _raw(space: SearchSpace, X: Genomes) -> NDArray[np.float32]:
         network[:, column] = np.log(counts[name])
     network[:, -1] = np.log(np.array(space.resolutions))[layout.group(X, "resolution")[:, 0]]
 
-    skipped = layout.block_position >= stage_depths(space, X)[:, layout.block_stage]
+    skipped = layout.skipped_blocks(layout.depths(X))
     per_block = [np.ones(skipped.shape, dtype=np.float32)]
     for name in ("kernel_size", "expand_ratio"):
         genes = layout.groups[name]

@@ -8,11 +8,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from predictors.tables import stage_depths
+from predictors.tables import chunks
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
 
-CHUNK = 1024  # genomes at a time: the intermediate arrays stay in the cache
 NO_DIGIT = np.uint8(255)
 BLOCK_GROUPS = ("kernel_size", "expand_ratio", "block_bits")
 
@@ -47,9 +46,8 @@ def features(space: SearchSpace, X: ArrayLike) -> NDArray[np.float32]:
     """
     genomes = space.layout.check(X)
     result = np.empty((len(genomes), n_features(space)), dtype=np.float32)
-    for start in range(0, len(genomes), CHUNK):
-        stop = start + CHUNK
-        fill_features(space, genomes[start:stop], feature_columns(space), result[start:stop])
+    for part, rows in zip(chunks(genomes), chunks(result), strict=True):
+        fill_features(space, part, feature_columns(space), rows)
     return result
 
 
@@ -111,8 +109,8 @@ def fill_features(
     `result` may be the left part of a wider array.
     """
     layout = space.layout
-    depth = stage_depths(space, X)
-    skipped = layout.block_position >= depth[:, layout.block_stage]
+    depth = layout.depths(X)
+    skipped = layout.skipped_blocks(depth)
     digits = X.astype(np.uint8)
     for name in BLOCK_GROUPS:
         if name in layout.groups:

@@ -1,4 +1,8 @@
-"""Gaussian process regression with a length scale per group of columns."""
+"""Gaussian process regression with a length scale per group of columns.
+
+By hand where scikit-learn has a class, because that one takes a length scale per column only and
+no linear part beside the RBF kernel: with a few hundred samples hundreds of lengths overfit.
+"""
 
 from __future__ import annotations
 
@@ -71,25 +75,28 @@ class GaussianProcess:
 
     def deviation(self, A: Floats) -> Floats:
         """Standard deviation of a new measurement at `A` `(n, d)`, its noise included, `(n,)`."""
-        points, inverse = self._posterior
+        from scipy.linalg import cho_solve
+
+        points, factor = self._posterior
         inputs = np.asarray(A, dtype=np.float64)
         kernel = self._kernel(inputs, points)
         prior = self.amplitude + (inputs * inputs) @ self.slopes
-        variance = prior - ((kernel @ inverse) * kernel).sum(axis=1)
+        variance = prior - (kernel * cho_solve((factor, True), kernel.T).T).sum(axis=1)
         return np.asarray(self.scale * np.sqrt(np.maximum(variance, 0) + self.noise))
 
     def _kernel(self, A: Floats, B: Floats) -> Floats:
         lengths = self.inverse_lengths
-        rbf = np.exp(-0.5 * _squared_distances(A * lengths, B * lengths))
+        rbf = np.exp(-0.5 * squared_distances(A * lengths, B * lengths))
         return np.asarray(self.amplitude * rbf + (A * self.slopes) @ B.T)
 
     @cached_property
     def _posterior(self) -> tuple[Floats, Floats]:
-        """Training points, not scaled, and the inverse of their kernel with noise."""
+        """Training points, not scaled, and the lower Cholesky factor of their noisy kernel."""
+        from scipy.linalg import cho_factor
+
         points = self.points.astype(np.float64) / self.inverse_lengths
-        return points, np.linalg.inv(
-            self._kernel(points, points) + self.noise * np.eye(len(points))
-        )
+        kernel = self._kernel(points, points) + self.noise * np.eye(len(points))
+        return points, cho_factor(kernel, lower=True)[0]
 
     @cached_property
     def _prepared(self) -> tuple[Floats, Floats, Floats]:
@@ -119,6 +126,8 @@ def fit(
         Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equations 2.23,
         2.24, 2.30 (mean, variance, marginal likelihood) and 5.9 (gradient of the last).
     """
+    from scipy.linalg import cho_factor, cho_solve
+
     order = rng.permutation(len(y))[:MAX_POINTS]
     points = np.asarray(A[order], dtype=np.float64)
     constant, scale = float(y.mean()), float(y.std()) or 1.0
@@ -129,10 +138,10 @@ def fit(
     for group, length, slope in zip(groups, lengths, slopes, strict=True):
         inverse_lengths[group], linear[group] = 1 / length, slope
     scaled = points * inverse_lengths
-    distances = _squared_distances(scaled, scaled)
+    distances = squared_distances(scaled, scaled)
     kernel = amplitude * np.exp(-0.5 * distances)
     kernel += (points * linear) @ points.T + noise * np.eye(len(points))
-    weights = np.linalg.solve(kernel, targets) * scale
+    weights = cho_solve(cho_factor(kernel), targets) * scale
     return GaussianProcess(
         inverse_lengths=inverse_lengths.astype(np.float32),
         points=scaled.astype(np.float32),
@@ -149,10 +158,11 @@ def fit(
 
 def _tune(points: Floats, targets: Floats, groups: Sequence[slice]) -> Floats:
     """Logarithms of lengths, slopes, amplitude and noise that suit the targets best."""
+    from scipy.linalg import cho_factor, cho_solve
     from scipy.optimize import minimize
 
     n, n_groups = len(targets), len(groups)
-    distances = np.stack([_squared_distances(points[:, g], points[:, g]) for g in groups])
+    distances = np.stack([squared_distances(points[:, g], points[:, g]) for g in groups])
     products = np.stack([points[:, g] @ points[:, g].T for g in groups])
     # Start where every group counts alike: typical distances near 9 in sum, slopes in sum 1.
     mean_square = np.maximum([p.trace() / n for p in products], 1e-3)
@@ -166,10 +176,10 @@ def _tune(points: Floats, targets: Floats, groups: Sequence[slice]) -> Floats:
         rbf = amplitude * np.exp(-0.5 * parts.sum(axis=0))
         linear = products * slopes[:, None, None]
         kernel = rbf + linear.sum(axis=0) + noise * np.eye(n)
-        factor = np.linalg.cholesky(kernel)
-        inverse = np.linalg.inv(kernel)
+        factor = cho_factor(kernel)
+        inverse = cho_solve(factor, np.eye(n))
         weights = inverse @ targets
-        value = 0.5 * targets @ weights + np.log(factor.diagonal()).sum()
+        value = 0.5 * targets @ weights + np.log(factor[0].diagonal()).sum()
         # d loss / d kernel; every gradient is a sum over it times d kernel / d theta.
         outer = 0.5 * (inverse - np.outer(weights, weights))
         along = outer * rbf
@@ -207,6 +217,8 @@ def _reach(squared_distances: Floats) -> float:
     return float(np.sqrt(np.quantile(squared_distances.min(axis=1), REACH_QUANTILE)))
 
 
-def _squared_distances(A: Floats, B: Floats) -> Floats:
-    squares = (A * A).sum(axis=1)[:, None] + (B * B).sum(axis=1)
-    return np.asarray(np.maximum(squares - 2 * (A @ B.T), 0))
+def squared_distances(A: Floats, B: Floats) -> Floats:
+    """Squared Euclidean distances of the rows of `A` `(n, d)` and `B` `(m, d)`, `(n, m)`."""
+    from scipy.spatial.distance import cdist
+
+    return np.asarray(cdist(A, B, "sqeuclidean"))

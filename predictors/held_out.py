@@ -63,9 +63,14 @@ class HeldOutReport:
 
 def split_folds(X: NDArray[np.int64], n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Fold of every row, `(n,)`, of nearly equal sizes; equal rows share a fold."""
-    _, first, group = np.unique(X, axis=0, return_index=True, return_inverse=True)
-    fold_of_group = rng.permutation(len(first)) % n_folds
-    return np.asarray(fold_of_group[group.reshape(-1)])
+    from sklearn.model_selection import GroupKFold
+
+    _, group = np.unique(X, axis=0, return_inverse=True)
+    folds = np.empty(len(X), dtype=np.int64)
+    parts = GroupKFold(n_folds, shuffle=True, random_state=int(rng.integers(2**31)))
+    for fold, (_, test) in enumerate(parts.split(X, groups=group.reshape(-1))):
+        folds[test] = fold
+    return folds
 
 
 def ridge_predictions(features: Floats, top1: Floats, folds: NDArray[np.int64]) -> Floats:
@@ -115,6 +120,8 @@ def score(
     cross_entropy: Floats | None = None,
 ) -> HeldOutReport:
     """The report on out-of-fold predictions, all arrays `(n,)`; `ratios` as `spread_factor`'s."""
+    from sklearn.metrics import root_mean_squared_error
+
     tau, spearman = _rank_correlations(predicted, top1)
     sizes = np.bincount(folds)
     by_entropy: dict[str, float] = {}
@@ -132,10 +139,10 @@ def score(
         n_test=len(top1),
         kendall_tau=tau,
         spearman=spearman,
-        rmse=_rmse(predicted, top1),
+        rmse=float(root_mean_squared_error(top1, predicted)),
         coverage=coverage(ratios, folds),
         baseline_kendall_tau=_rank_correlations(baseline, top1)[0],
-        baseline_rmse=_rmse(baseline, top1),
+        baseline_rmse=float(root_mean_squared_error(top1, baseline)),
         **by_entropy,
     )
 
@@ -144,7 +151,3 @@ def _rank_correlations(a: Floats, b: Floats) -> tuple[float, float]:
     from scipy.stats import kendalltau, spearmanr
 
     return float(kendalltau(a, b).statistic), float(spearmanr(a, b).statistic)
-
-
-def _rmse(a: Floats, b: Floats) -> float:
-    return float(np.sqrt(np.mean((a - b) ** 2)))

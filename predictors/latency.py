@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictors.files import write_text
-from predictors.tables import BitTable, LayerTable, decode, tabulate, with_zero
+from predictors.tables import BitTable, LayerTable, chunks, decode, tabulate, with_zero
 from search_spaces import LayerBits, LayerSpec, SearchSpace, layer_specs
 from search_spaces.genome import Genomes
 from search_spaces.subnet import FLOAT_BITS
 
 HEADER = ("signature", "ms")
-CHUNK = 2048
 
 
 def signature(layer: LayerSpec, bits: LayerBits | None = None) -> str:
@@ -106,9 +105,8 @@ def latency_ms(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> NDArray
         ValueError: `table` lacks a layer of a genome; the message gives its signature.
     """
     genomes = space.layout.check(X)
-    parts = [np.empty(0)]
-    for start in range(0, len(genomes), CHUNK):
-        chunk = genomes[start : start + CHUNK]
+    parts = []
+    for chunk in chunks(genomes):
         parts.append(_tabulate(space, table).total(decode(space, chunk)))
         unknown = np.isnan(parts[-1])
         if unknown.any():

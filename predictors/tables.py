@@ -30,6 +30,7 @@ END_LAYERS = (
     "feature_mix",
 )
 FIXED_LAYERS = ("stem", "classifier")
+CHUNK = 2048  # genomes at a time: the intermediate arrays stay in the cache
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,11 @@ class BitTable:
         return np.asarray(total)
 
 
+def chunks(rows: Counts) -> Iterator[Counts]:
+    """`rows` in parts of at most `CHUNK`, views; one empty part of no rows."""
+    return (rows[start : start + CHUNK] for start in range(0, max(1, len(rows)), CHUNK))
+
+
 def with_zero(rows: Counts) -> Counts:
     """`rows`, `(n, ...)`, and one of zeros after them."""
     return np.concatenate([rows, np.zeros((1, *rows.shape[1:]), dtype=rows.dtype)])
@@ -218,12 +224,6 @@ def tabulate(space: SearchSpace, measure: Callable[[LayerSpec], float]) -> Layer
     )
 
 
-def stage_depths(space: SearchSpace, X: Genomes) -> Counts:
-    """Depth of every stage, a value, `(n, n_stages)`."""
-    index = space.layout.group(X, "depth")
-    return np.stack([np.array(g.depths)[index[:, s]] for s, g in enumerate(space.stages)], axis=1)
-
-
 def decode(space: SearchSpace, X: Genomes) -> Decoded:
     """`X`, a checked batch, taken apart; silent genes are read like any other."""
     layout = space.layout
@@ -235,8 +235,8 @@ def decode(space: SearchSpace, X: Genomes) -> Decoded:
     # Rows of a table seen as (n_shapes * n_blocks, ...).
     shape *= n_blocks
     shape += np.arange(n_blocks)
-    depth = stage_depths(space, X)
-    active = layout.block_position < depth[:, layout.block_stage]
+    depth = layout.depths(X)
+    active = ~layout.skipped_blocks(depth)
     if space.bit_choices:
         # The first block has no expansion: its first two genes are silent.
         first = layout.group(X, "first_block_bits")[:, 2:]

@@ -118,20 +118,27 @@ class GenomeLayout:
         """Genome with the last choice everywhere, in canonical form."""
         return self.canonicalize(self.n_choices - 1)
 
-    def active_blocks(self, X: Genomes) -> NDArray[np.bool_]:
-        """Which searchable blocks exist, `(n, n_blocks)`, from the depth genes."""
-        X = self.check(X)
-        depth = self.values(X)[:, self.groups["depth"]]
-        return np.asarray(self.block_position < depth[:, self.block_stage])
+    def depths(self, X: Genomes) -> Genomes:
+        """Depth of every stage of the genomes `X`, a value, `(n, n_stages)`."""
+        depth = self.groups["depth"]
+        return self.value_table[np.arange(depth.start, depth.stop), X[:, depth]]
+
+    def skipped_blocks(self, depths: Genomes) -> NDArray[np.bool_]:
+        """Which searchable blocks lie beyond the depths of their stages, `(n, n_blocks)`."""
+        return np.asarray(self.block_position >= depths[:, self.block_stage])
 
     def silent(self, X: Genomes) -> NDArray[np.bool_]:
-        """Which genes have no effect in their genome, same shape as `X`.
+        """Which genes have no effect in their genome, same shape as `X`, see `silent_at`."""
+        return self.silent_at(self.depths(self.check(X)))
+
+    def silent_at(self, depths: Genomes) -> NDArray[np.bool_]:
+        """Which genes have no effect where the stages have these `depths`, `(n, n_genes)`.
 
         Silent are kernel, expand and bit genes of blocks beyond the depth, and the expansion
         bits of the first block.
         """
-        skipped = ~self.active_blocks(X)
-        mask = np.zeros(X.shape, dtype=bool)
+        skipped = self.skipped_blocks(depths)
+        mask = np.zeros((len(depths), self.n_genes), dtype=bool)
         mask[:, self.groups["kernel_size"]] = skipped
         mask[:, self.groups["expand_ratio"]] = skipped
         if "block_bits" in self.groups:
@@ -146,7 +153,7 @@ class GenomeLayout:
         Takes one genome or a batch and returns the same shape.
         """
         batch = self.check(np.atleast_2d(X))
-        return np.where(self.silent(batch), 0, batch).reshape(np.shape(X))
+        return np.where(self.silent_at(self.depths(batch)), 0, batch).reshape(np.shape(X))
 
     def contains(self, X: Genomes) -> NDArray[np.bool_]:
         """Which rows of `X` are genomes of this layout, `(n,)`."""

@@ -33,6 +33,8 @@ class LayerSpec:
 
     Attributes:
         name: Path of the layer, the same in supernet, extracted network and reports.
+        block: Path of the block that the layer is part of; its own name where there is none.
+        stage: Index of the stage that the layer is part of; None outside the stages.
         kind: "conv" and "depthwise" are convolutions, "squeeze_excite" one of the two 1x1
             convolutions on pooled features, "linear" the classifier.
         in_channels: Input channels.
@@ -51,6 +53,8 @@ class LayerSpec:
     """
 
     name: str
+    block: str
+    stage: int | None = None
     kind: LayerKind
     in_channels: int
     out_channels: int
@@ -65,16 +69,6 @@ class LayerSpec:
     activation: LayerActivation = "none"
     adds_residual: bool = False
     has_signed_input: bool = False
-
-    @property
-    def block(self) -> str:
-        """Name of the block that the layer is part of; its own name where there is none."""
-        return self.name.rpartition(".")[0] or self.name
-
-    @property
-    def stage(self) -> int | None:
-        """Index of the stage that the layer is part of, None outside the stages."""
-        return int(self.name.split(".")[1]) if self.name.startswith("stages.") else None
 
     @property
     def macs(self) -> int:
@@ -111,6 +105,7 @@ def _walk(space: SearchSpace, subnet: Subnet) -> Iterator[LayerSpec]:
     size = _shrink(subnet.resolution, space.stem_stride)
     yield LayerSpec(
         name="stem",
+        block="stem",
         kind="conv",
         in_channels=space.input_channels,
         out_channels=width,
@@ -123,13 +118,14 @@ def _walk(space: SearchSpace, subnet: Subnet) -> Iterator[LayerSpec]:
         has_signed_input=True,
     )
     depthwise_bits, project_bits = subnet.first_block
-    yield _depthwise("first_block", width, 3, 1, size, depthwise_bits, "relu")
-    yield _project("first_block", width, width, size, project_bits, adds_residual=True)
+    yield _depthwise("first_block", None, width, 3, 1, size, depthwise_bits, "relu")
+    yield _project("first_block", None, width, width, size, project_bits, adds_residual=True)
     for s, (stage, blocks) in enumerate(zip(space.stages, subnet.stages, strict=True)):
         for j, block in enumerate(blocks):
             stride = stage.stride if j == 0 else 1
             yield from _block(
                 f"stages.{s}.{j}",
+                s,
                 block,
                 width,
                 stage.width,
@@ -144,6 +140,7 @@ def _walk(space: SearchSpace, subnet: Subnet) -> Iterator[LayerSpec]:
     yield _pointwise("final_expand", width, expanded, size, expand_bits, "hswish")
     yield LayerSpec(
         name="feature_mix",
+        block="feature_mix",
         kind="conv",
         in_channels=expanded,
         out_channels=mixed,
@@ -156,6 +153,7 @@ def _walk(space: SearchSpace, subnet: Subnet) -> Iterator[LayerSpec]:
     )
     yield LayerSpec(
         name="classifier",
+        block="classifier",
         kind="linear",
         in_channels=mixed,
         out_channels=space.n_classes,
@@ -170,6 +168,7 @@ def _walk(space: SearchSpace, subnet: Subnet) -> Iterator[LayerSpec]:
 
 def _block(
     name: str,
+    stage: int,
     block: BlockChoice,
     in_width: int,
     out_width: int,
@@ -180,19 +179,36 @@ def _block(
 ) -> Iterator[LayerSpec]:
     hidden = make_divisible(in_width * block.expand_ratio)
     out_size = _shrink(size, stride)
-    yield _pointwise(f"{name}.expand", in_width, hidden, size, block.expand, activation)
-    yield _depthwise(name, hidden, block.kernel_size, stride, size, block.depthwise, activation)
+    expansion = f"{name}.expand"
+    yield _pointwise(
+        expansion, in_width, hidden, size, block.expand, activation, block=name, stage=stage
+    )
+    yield _depthwise(
+        name, stage, hidden, block.kernel_size, stride, size, block.depthwise, activation
+    )
     if has_se:
-        yield from _squeeze_excite(name, hidden)
+        yield from _squeeze_excite(name, stage, hidden)
     adds_residual = stride == 1 and in_width == out_width
-    yield _project(name, hidden, out_width, out_size, block.project, adds_residual=adds_residual)
+    yield _project(
+        name, stage, hidden, out_width, out_size, block.project, adds_residual=adds_residual
+    )
 
 
 def _pointwise(
-    name: str, width: int, out: int, size: int, bits: LayerBits, activation: LayerActivation
+    name: str,
+    width: int,
+    out: int,
+    size: int,
+    bits: LayerBits,
+    activation: LayerActivation,
+    *,
+    block: str | None = None,
+    stage: int | None = None,
 ) -> LayerSpec:
     return LayerSpec(
         name=name,
+        block=block or name,
+        stage=stage,
         kind="conv",
         in_channels=width,
         out_channels=out,
@@ -207,6 +223,7 @@ def _pointwise(
 
 def _depthwise(
     block: str,
+    stage: int | None,
     width: int,
     kernel_size: int,
     stride: int,
@@ -216,6 +233,8 @@ def _depthwise(
 ) -> LayerSpec:
     return LayerSpec(
         name=f"{block}.depthwise",
+        block=block,
+        stage=stage,
         kind="depthwise",
         in_channels=width,
         out_channels=width,
@@ -230,7 +249,7 @@ def _depthwise(
     )
 
 
-def _squeeze_excite(block: str, width: int) -> Iterator[LayerSpec]:
+def _squeeze_excite(block: str, stage: int, width: int) -> Iterator[LayerSpec]:
     squeezed = make_divisible(width // 4)
     sides: tuple[tuple[str, int, int, LayerActivation], ...] = (
         ("reduce", width, squeezed, "relu"),
@@ -239,6 +258,8 @@ def _squeeze_excite(block: str, width: int) -> Iterator[LayerSpec]:
     for side, in_channels, out_channels, activation in sides:
         yield LayerSpec(
             name=f"{block}.se.{side}",
+            block=block,
+            stage=stage,
             kind="squeeze_excite",
             in_channels=in_channels,
             out_channels=out_channels,
@@ -253,10 +274,19 @@ def _squeeze_excite(block: str, width: int) -> Iterator[LayerSpec]:
 
 
 def _project(
-    block: str, width: int, out: int, size: int, bits: LayerBits, *, adds_residual: bool
+    block: str,
+    stage: int | None,
+    width: int,
+    out: int,
+    size: int,
+    bits: LayerBits,
+    *,
+    adds_residual: bool,
 ) -> LayerSpec:
     return LayerSpec(
         name=f"{block}.project",
+        block=block,
+        stage=stage,
         kind="conv",
         in_channels=width,
         out_channels=out,

@@ -1,4 +1,8 @@
-"""A space as the TOML text that `load` reads."""
+"""A space as the TOML text that `load` reads.
+
+Written by hand: a TOML library puts every number of a list on a line of its own, and a space has
+dozens; and this package needs NumPy alone.
+"""
 
 from __future__ import annotations
 
@@ -21,5 +25,7 @@ def to_toml(space: SearchSpace) -> str:
 
 
 def _lines(values: Mapping[str, Any]) -> str:
-    # Strings, numbers, booleans and lists of numbers are written alike in JSON and TOML.
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    # Strings, numbers, booleans and lists of numbers are written alike in JSON and TOML, but for
+    # one control character and JSON's pairs of surrogates.
+    lines = (f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+    return "".join(lines).replace("\x7f", "\\u007f")

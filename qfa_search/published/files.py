@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from predictors import cost_arrays
 from qfa_search.errors import CheckpointMismatchError
 from search_spaces import SearchSpace
-from search_spaces.genome import BITS_PER_BLOCK
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -202,20 +201,9 @@ def _canonical(
             f"{path} must hold integer genes of shape (n, {layout.n_genes}), got "
             f"{genes.dtype} {genes.shape}"
         )
-    depth = np.repeat(genes[:, layout.groups["depth"]], _blocks_per_stage(space), axis=1)
-    skipped = layout.block_position >= depth
-    silent = np.zeros(genes.shape, dtype=bool)
-    silent[:, layout.groups["kernel_size"]] = skipped
-    silent[:, layout.groups["expand_ratio"]] = skipped
-    silent[:, layout.groups["block_bits"]] = np.repeat(skipped, BITS_PER_BLOCK, axis=1)
-    first = layout.groups["first_block_bits"].start
-    silent[:, first : first + 2] = True
+    silent = layout.silent_at(genes[:, layout.groups["depth"]])
     lowest = layout.to_published(layout.lowest()[None])
     try:
         return layout.canonicalize(layout.from_published(np.where(silent, lowest, genes)))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def _blocks_per_stage(space: SearchSpace) -> list[int]:
-    return [stage.n_blocks for stage in space.stages]

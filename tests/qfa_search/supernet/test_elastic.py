@@ -28,6 +28,7 @@ def _case(cases, i):
     kernel = 1 if kind != "depthwise" else int(layer_name[5])
     common = {
         "name": layer_name,
+        "block": layer_name,
         "kind": kind,
         "bits": LayerBits(*(int(b) for b in case["bits"])),
         "stride": 2 if layer_name.endswith("s2") else 1,
@@ -127,6 +128,7 @@ def test_small_kernels_are_transformed_centres_of_large_ones(cases):
 def test_weight_scales_start_from_the_weights_of_each_kernel_size():
     spec = LayerSpec(
         name="d",
+        block="d",
         kind="depthwise",
         in_channels=4,
         out_channels=4,
