@@ -21,7 +21,7 @@ import pandas as pd
 import predictors
 import qfa_search
 import search_spaces
-from benchmarks.imagenet_table_text import markdown, plot
+from benchmarks.parts.imagenet_table_text import markdown, plot
 from predictors.files import atomic_path, write_text
 from qfa_search.published.files import ARCHITECTURES, read_architectures, read_samples_json
 from search_spaces import SearchSpace

@@ -22,9 +22,9 @@ import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 from scipy.stats import kendalltau, spearmanr
 
-from benchmarks.baselines import BASELINES, Prediction
-from benchmarks.measured_subnets import MeasuredSubnets, available
-from benchmarks.report import (
+from benchmarks.parts.baselines import BASELINES, Prediction
+from benchmarks.parts.measured_subnets import MeasuredSubnets, available
+from benchmarks.parts.report import (
     COLOURS,
     command,
     machine,

@@ -22,8 +22,8 @@ import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 from numpy.typing import NDArray
 
-from benchmarks.measured_subnets import MeasuredSubnets, supernet_samples
-from benchmarks.report import (
+from benchmarks.parts.measured_subnets import MeasuredSubnets, supernet_samples
+from benchmarks.parts.report import (
     COLOURS,
     command,
     machine,

@@ -21,10 +21,10 @@ import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 
 import search_spaces
-from benchmarks import pool_replay
-from benchmarks.fixed_mlp import FixedMlp
-from benchmarks.measured_subnets import POOL_SPACE, MeasuredSubnets, available
-from benchmarks.report import (
+from benchmarks.parts import pool_replay
+from benchmarks.parts.fixed_mlp import FixedMlp
+from benchmarks.parts.measured_subnets import POOL_SPACE, MeasuredSubnets, available
+from benchmarks.parts.report import (
     COLOURS,
     command,
     machine,
@@ -33,7 +33,7 @@ from benchmarks.report import (
     tidy,
     write_report,
 )
-from benchmarks.rivals import OURS, SEARCHES, Problem, Recorder, affordable
+from benchmarks.parts.rivals import OURS, SEARCHES, Problem, Recorder, affordable
 from predictors.files import write_text
 
 if TYPE_CHECKING:

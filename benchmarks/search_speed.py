@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 import search_spaces
-from benchmarks.fixed_mlp import FixedMlp
-from benchmarks.report import (
+from benchmarks.parts.fixed_mlp import FixedMlp
+from benchmarks.parts.report import (
     COLOURS,
     command,
     machine,

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import search_spaces
-from benchmarks.report import command, machine, markdown_table
+from benchmarks.parts.report import command, machine, markdown_table
 from predictors.files import write_text
 from qfa_search.measuring.evaluation import evaluate
 from qfa_search.quantizers.functional import integer_range

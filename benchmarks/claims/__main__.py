@@ -26,7 +26,7 @@ from benchmarks.claims.retraining import RetrainingPlan, retraining
 from benchmarks.claims.section import Section, write_index, write_section
 from benchmarks.claims.stability import stability
 from benchmarks.claims.supernet_trainings import StabilityPlan
-from benchmarks.report import command, machine
+from benchmarks.parts.report import command, machine
 from qfa_search.supernet.allocator import reuse_freed_memory
 from qfa_search.supernet.files import resolve_supernet
 

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.claims.bench import Bench, difference_error, standard_error
 from benchmarks.claims.fronts import MIXED, front_names, searched_front
 from benchmarks.claims.section import Row, Section
-from benchmarks.report import COLOURS, markdown_table, new_figure, tidy
+from benchmarks.parts.report import COLOURS, markdown_table, new_figure, tidy
 from predictors import cost_arrays
 from search_spaces.genome import Genomes
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from benchmarks.baselines import BASELINES
 from benchmarks.claims.bench import Bench, plus_minus, standard_error
 from benchmarks.claims.finished import Numbers
 from benchmarks.claims.section import Row, Section
-from benchmarks.measured_subnets import MeasuredSubnets, supernet_samples
-from benchmarks.report import COLOURS, markdown_table, new_figure, tidy
+from benchmarks.parts.baselines import BASELINES
+from benchmarks.parts.measured_subnets import MeasuredSubnets, supernet_samples
+from benchmarks.parts.report import COLOURS, markdown_table, new_figure, tidy
 from predictors import features
 from predictors.files import file_digest
 

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.claims.bench import Bench, Floats, plus_minus
 from benchmarks.claims.finished import Numbers
 from benchmarks.claims.section import Row, Section
-from benchmarks.report import COLOURS, markdown_table, new_figure, tidy
+from benchmarks.parts.report import COLOURS, markdown_table, new_figure, tidy
 from benchmarks.supernet_scores import corners
 from qfa_search.measuring.drawing import draw_stratified
 from qfa_search.measuring.evaluation import evaluate

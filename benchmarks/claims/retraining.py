@@ -15,7 +15,7 @@ from benchmarks.claims.bench import Bench, Floats, difference_error, standard_er
 from benchmarks.claims.finished import Numbers
 from benchmarks.claims.fronts import searched_front
 from benchmarks.claims.section import Row, Section
-from benchmarks.report import COLOURS, markdown_table, new_figure, tidy
+from benchmarks.parts.report import COLOURS, markdown_table, new_figure, tidy
 from predictors import cost_arrays
 from predictors.files import read_metadata
 from qfa_search.images.splits import SplitName

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.report import write_report
+from benchmarks.parts.report import write_report
 from predictors.files import write_text
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from benchmarks.claims.supernet_trainings import (
     Training,
     trainings,
 )
-from benchmarks.report import COLOURS, markdown_table, new_figure, tidy
+from benchmarks.parts.report import COLOURS, markdown_table, new_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import baselines
 from benchmarks.claims import supernet_trainings
 from benchmarks.claims.__main__ import PLANS, chosen, main
 from benchmarks.claims.activation_steps import (
@@ -34,7 +33,8 @@ from benchmarks.claims.supernet_trainings import (
     read_trace,
     train_variant,
 )
-from benchmarks.measured_subnets import supernet_samples
+from benchmarks.parts import baselines
+from benchmarks.parts.measured_subnets import supernet_samples
 from predictors import cost_arrays
 from qfa_search.supernet.files import resolve_supernet
 from qfa_search.supernet.mobilenet_v3 import Supernet

@@ -2,10 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import pool_replay, search_quality
-from benchmarks.fixed_mlp import FixedMlp
-from benchmarks.measured_subnets import imagenet_pool
-from benchmarks.rivals import SEARCHES, Problem, Recorder, affordable
+from benchmarks import search_quality
+from benchmarks.parts import pool_replay
+from benchmarks.parts.fixed_mlp import FixedMlp
+from benchmarks.parts.measured_subnets import imagenet_pool
+from benchmarks.parts.rivals import SEARCHES, Problem, Recorder, affordable
 from predictors import cost_arrays
 
 

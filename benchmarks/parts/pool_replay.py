@@ -6,7 +6,7 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.measured_subnets import MeasuredSubnets
+from benchmarks.parts.measured_subnets import MeasuredSubnets
 from qfa_search.front.dominance import hypervolume
 
 # Worst M MACs and top-1 of the published hypervolumes.
