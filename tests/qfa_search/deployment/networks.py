@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
+from qfa_search.deployment.plan import network_plan
 from qfa_search.quantizers.batchquant import BatchQuant
 from qfa_search.quantizers.functional import lsq_initial_scale
 from qfa_search.quantizers.lsq import LSQ
@@ -69,3 +71,29 @@ def random_network(
     parts = images.split(n_images // 2)
     recalibrate(network, [(part, labels) for part in parts], sequential=True)
     return network.eval()
+
+
+MEAN, STD = (0.5, 0.4, 0.6), (0.25, 0.3, 0.2)
+
+
+def random_plan(space: SearchSpace, subnet: Subnet, seed: int = 0, offset: float | None = None):
+    """The plan of a `random_network` with the mean and deviation of `pixels`."""
+    network = random_network(space, subnet, seed, offset)
+    channels = space.input_channels
+    return network, network_plan(network, mean=MEAN[:channels], std=STD[:channels])
+
+
+def pixels(space: SearchSpace, n: int, resolution: int, seed: int = 0) -> np.ndarray:
+    """Random uint8 images `(n, r, r, channels)`."""
+    images = random_images(space, n, resolution, seed).permute(0, 2, 3, 1).numpy()
+    channels = space.input_channels
+    scaled = (images * STD[:channels] + MEAN[:channels]) * 255
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def normalized(images: np.ndarray, mean=MEAN, std=STD) -> torch.Tensor:
+    """What a network reads of uint8 images, float32 `(n, channels, r, r)`."""
+    channels = images.shape[-1]
+    scaled = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(v[:channels]).view(-1, 1, 1) for v in (mean, std))
+    return (scaled - mean) / std
