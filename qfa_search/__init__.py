@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from qfa_search.front.objectives import Limits
     from qfa_search.measuring.evaluation import Evaluation, evaluate
     from qfa_search.published.checkpoint import as_released, import_published_supernet
+    from qfa_search.report.page import write_report
     from qfa_search.supernet.extract import StaticNetwork, extract
     from qfa_search.supernet.mobilenet_v3 import Supernet
     from qfa_search.supernet.recalibrate import recalibrate
@@ -68,6 +69,7 @@ _MODULES = {
     "refine": "qfa_search.evolution.refining",
     "search": "qfa_search.evolution.search",
     "verify_export": "qfa_search.deployment.verify",
+    "write_report": "qfa_search.report.page",
 }
 
 __all__ = [
@@ -102,6 +104,7 @@ __all__ = [
     "refine",
     "search",
     "verify_export",
+    "write_report",
 ]
 
 

@@ -12,7 +12,17 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from qfa_search.commands import cost, evaluate, fit, import_published, sample, search, spaces, train
+from qfa_search.commands import (
+    cost,
+    evaluate,
+    fit,
+    import_published,
+    report,
+    sample,
+    search,
+    spaces,
+    train,
+)
 from qfa_search.errors import QFAError
 
 
@@ -51,6 +61,7 @@ app.command()(evaluate.evaluate)
 app.command()(cost.cost)
 app.command("import-published")(import_published.import_published)
 app.command()(spaces.spaces)
+app.command()(report.report)
 
 
 def main() -> None:

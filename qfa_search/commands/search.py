@@ -141,7 +141,8 @@ def search(
     """Find quantized networks for a budget.
 
     Without a command it searches: architecture and bit widths of every layer at once, inside
-    hard limits. It prints the front and saves front.json, front.csv and front.png. After Ctrl-C
+    hard limits. It prints the front and saves front.json, front.csv, front.png and
+    report.html, a page to look at. After Ctrl-C
     the same command with --resume goes on, if --out was given.
     """
     if ctx.invoked_subcommand is not None:
@@ -261,6 +262,21 @@ def _report(front: ParetoFront, folder: Path, *, as_json: bool, quiet: bool) -> 
     if not quiet:
         _warn_of_extrapolation(front)
         typer.echo(f"written: {folder}/front.json, front.csv, front.png", err=True)
+    _write_page(front, folder, quiet=quiet)
+
+
+def _write_page(front: ParetoFront, folder: Path, *, quiet: bool) -> None:
+    """Write the page to look at, and tell where, as the last line."""
+    from qfa_search.front.folder import PAGE_NAME
+
+    page = folder / PAGE_NAME
+    try:
+        front.report(page)
+    except Exception as error:  # whatever it is, the result itself is stored
+        typer.echo(f"no {page}: {' '.join(str(error).split())}", err=True)
+        return
+    if not quiet:
+        typer.echo(f"look at it: {page.resolve().as_uri()}", err=True)
 
 
 def _warn_of_extrapolation(front: ParetoFront) -> None:

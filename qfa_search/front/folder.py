@@ -10,6 +10,7 @@ from qfa_search.front.front import ParetoFront
 
 STATE_STEM, STATE_SUFFIX = "search-state", ".safetensors"
 JSON_NAME, CSV_NAME, PICTURE_NAME = "front.json", "front.csv", "front.png"
+PAGE_NAME = "report.html"
 RUNS = Path("runs")
 
 
@@ -34,7 +35,7 @@ def check_is_free(folder: Path, *, resume: bool = False) -> None:
             f"{folder} holds an unfinished search: go on with it with the same command and "
             "--resume, or choose another folder"
         )
-    there = [n for n in (JSON_NAME, CSV_NAME, PICTURE_NAME) if (folder / n).exists()]
+    there = [n for n in (JSON_NAME, CSV_NAME, PICTURE_NAME, PAGE_NAME) if (folder / n).exists()]
     if there:
         raise QFAError(
             f"{folder} holds an earlier result ({', '.join(there)}): it stays as it is; "

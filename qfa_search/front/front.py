@@ -281,6 +281,16 @@ class ParetoFront(Sequence[FrontMember]):
         title = f"{self.space.name}, {within}"
         return front_figure(columns, self.objectives, self.limits, self.knee_index(), title)
 
+    def report(self, path: str | Path) -> None:
+        """Write a page to look at: one HTML file with the front and its networks, offline.
+
+        Raises:
+            QFAError: There is a file at `path` that is no page of qfa-search.
+        """
+        from qfa_search import write_report  # made above this room, under its public name
+
+        write_report(self, path)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it back. Not-a-number becomes None."""
         rows = [[_or_none(value) for value in row] for row in self.class_top1]

@@ -48,7 +48,10 @@ def test_a_search_prints_and_writes_the_front(supernet, tmp_path):
         "front.csv",
         "front.json",
         "front.png",
+        "report.html",
     ]
+    last = result.stderr.splitlines()[-1]
+    assert last == f"look at it: {(tmp_path / 'a' / 'report.html').as_uri()}"
     assert "predicted" in result.stdout
     assert "knee" in result.stdout
     assert "published" not in result.stdout
@@ -203,6 +206,19 @@ def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
     members = json.loads((tmp_path / "a" / "front.json").read_text())["members"]
     assert [member["class_top1"][3] for member in members] == [60, 64, 68, 72]
     assert "top1 measured on the validation split of all subnets" in result.stdout
+
+
+def test_a_page_that_cannot_be_written_costs_no_result(supernet, tmp_path, monkeypatch):
+    def fail(fronts, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("qfa_search.report.page.write_page", fail)
+    result = run("--supernet", supernet, "--out", tmp_path / "a", *QUICK)
+    assert result.exit_code == 0
+    assert (tmp_path / "a" / "front.json").is_file()
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(f"no {tmp_path / 'a' / 'report.html'}: ")
+    assert "No space left" in last
 
 
 def test_the_table_says_what_is_predicted_and_how_well(supernet, spread_predictor):

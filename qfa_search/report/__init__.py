@@ -1,0 +1,1 @@
+"""A front and its networks as one page to look at."""

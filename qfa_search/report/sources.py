@@ -1,0 +1,83 @@
+"""Where the page takes things from: fronts, and the samples that belong to them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from predictors.files import file_digest
+from qfa_search.front.folder import JSON_NAME
+from qfa_search.front.front import ParetoFront
+from qfa_search.measuring.samples import Samples, read_samples
+from qfa_search.report.content import ReportedFront
+from qfa_search.supernet.files import resolve_supernet
+
+SAMPLES_NAME = "samples.sqlite"  # as a search that refines its predictor leaves it
+
+
+def front_path(path: str | Path) -> Path:
+    """The front's file: `path` itself, or front.json in the folder `path`."""
+    path = Path(path)
+    return path / JSON_NAME if path.is_dir() else path
+
+
+def open_fronts(paths: Sequence[str | Path], page: str | Path) -> tuple[ReportedFront, ...]:
+    """Fronts from their files, for a page that will be at `page`.
+
+    Args:
+        paths: Front files, or folders with a front.json.
+        page: Where the page goes; it names the files from there.
+
+    Raises:
+        ValueError: A file is missing or no front, or is given twice.
+    """
+    files = [front_path(path) for path in paths]
+    twice = [str(file) for i, file in enumerate(files) if file in files[:i]]
+    if twice:
+        raise ValueError(f"{twice[0]} is given twice: a page shows each front once")
+    return tuple(
+        reported(ParetoFront.load(file), file, page, name=name)
+        for file, name in zip(files, _names(files), strict=True)
+    )
+
+
+def reported(
+    front: ParetoFront, file: str | Path, page: str | Path, *, name: str = ""
+) -> ReportedFront:
+    """What is known about a front that is, or could be, stored in `file`."""
+    file = Path(file)
+    return ReportedFront(
+        front=front,
+        name=name or front.space.name,
+        file=Path(os.path.relpath(file, Path(page).parent)).as_posix(),
+        file_digest=file_digest(file) if file.is_file() else None,
+        samples=samples_of(front, file.parent),
+    )
+
+
+def samples_of(front: ParetoFront, folder: Path) -> Samples | None:
+    """Measured subnets of the front's supernet: those in `folder`, else the supernet's own.
+
+    None if there are none, or if they cannot be read: the page is worth showing without.
+    """
+    candidates = [folder / SAMPLES_NAME]
+    if front.supernet is not None:
+        with suppress(ValueError):  # it is not where it was
+            candidates.append(resolve_supernet(front.supernet).samples)
+    for path in candidates:
+        try:
+            samples = read_samples(path, supernet=front.supernet_digest)
+        except ValueError:
+            continue
+        if samples.space == front.space:
+            return samples
+    return None
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """What tells the files apart: their folders' names if these differ, else their paths."""
+    resolved = [file.resolve() for file in files]
+    folders = [f.parent.name if f.name == JSON_NAME else f.name for f in resolved]
+    return folders if len(set(folders)) == len(folders) else [str(file) for file in files]

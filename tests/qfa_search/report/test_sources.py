@@ -1,0 +1,64 @@
+from dataclasses import replace
+
+import pytest
+
+from qfa_search.measuring.samples import Sample, SampleStore
+from qfa_search.report.sources import open_fronts, samples_of
+
+
+def _stored(samples, path):
+    store = SampleStore(path, samples.space)
+    rows = [Sample(genome=x, top1=t) for x, t in zip(samples.X, samples.frame["top1"], strict=True)]
+    store.add(samples.setting, rows)
+
+
+def test_files_are_named_from_where_the_page_lies(front, tmp_path):
+    front.save(tmp_path / "runs" / "a" / "front.json")
+    for page, file in (("runs/a/report.html", "front.json"), ("x.html", "runs/a/front.json")):
+        found = open_fronts([tmp_path / "runs" / "a"], tmp_path / page)
+        assert found[0].file == file
+
+
+def test_fronts_are_called_after_their_folders_unless_these_are_alike(front, tmp_path):
+    paths = [tmp_path / "x" / "a", tmp_path / "x" / "b", tmp_path / "y" / "a"]
+    for path in paths:
+        front.save(path / "front.json")
+    assert [r.name for r in open_fronts(paths[:2], tmp_path / "p.html")] == ["a", "b"]
+    alike = [r.name for r in open_fronts(paths[::2], tmp_path / "p.html")]
+    assert alike == [str(path / "front.json") for path in paths[::2]]
+
+
+def test_samples_beside_a_refined_front_come_first(front, samples, tmp_path):
+    _stored(samples, tmp_path / "samples.sqlite")
+    assert len(samples_of(front, tmp_path).X) == 30
+
+
+def test_samples_of_another_supernet_are_left_out(front, samples, tmp_path):
+    _stored(samples, tmp_path / "samples.sqlite")
+    assert samples_of(replace(front, supernet_digest="f" * 16), tmp_path) is None
+
+
+def test_broken_samples_are_left_out(front, tmp_path):
+    (tmp_path / "samples.sqlite").write_bytes(b"no database")
+    assert samples_of(front, tmp_path) is None
+
+
+def test_the_bundled_supernets_samples_are_found(tmp_path):
+    import qfa_search
+    from qfa_search.supernet.files import resolve_supernet
+
+    if not resolve_supernet().samples.is_file():
+        pytest.skip("the bundled supernet is not in this checkout")
+    front = qfa_search.search(max_mflops=1, population=20, generations=1)
+    assert len(samples_of(front, tmp_path).X) > 100
+
+
+def test_a_front_is_shown_once(front, tmp_path):
+    front.save(tmp_path / "front.json")
+    with pytest.raises(ValueError, match="twice"):
+        open_fronts([tmp_path, tmp_path / "front.json"], tmp_path / "p.html")
+
+
+def test_a_missing_front_is_named(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        open_fronts([tmp_path / "nowhere"], tmp_path / "p.html")
