@@ -7,6 +7,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from search_spaces.plain_data import read_text
 from search_spaces.space import SearchSpace
 
 BUILT_IN = (
@@ -16,6 +17,9 @@ BUILT_IN = (
     "mobilenet-v3-w1.2",
     "ofa-mobilenet-v3-w1.0",
 )
+# Far beyond any space that can be searched, so that absurd files end at once.
+MAX_CHARACTERS = 100_000
+MAX_DOTS = 1000  # of a line
 
 
 def load(name: str | Path) -> SearchSpace:
@@ -32,10 +36,7 @@ def load(name: str | Path) -> SearchSpace:
             f"unknown search space {str(name)!r}: choose one of {', '.join(BUILT_IN)}, "
             "or give a .toml file"
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"cannot read search space {path}: {error.strerror}") from error
+    text = read_text(path, "search space")
     return _parse(text, str(path))
 
 
@@ -47,6 +48,13 @@ def _built_in(name: str) -> SearchSpace:
 
 def _parse(text: str, origin: str) -> SearchSpace:
     try:
+        if len(text) > MAX_CHARACTERS:
+            raise ValueError(f"it has more than {MAX_CHARACTERS:,} characters")
+        # tomllib descends from the top once for every dot of a key.
+        if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+            raise ValueError(f"a line has more than {MAX_DOTS} dots")
         return SearchSpace.from_dict(tomllib.loads(text))
     except ValueError as error:  # TOMLDecodeError is one
         raise ValueError(f"{origin} does not describe a search space: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{origin} does not describe a search space: nested too deeply") from None

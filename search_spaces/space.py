@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from search_spaces.genome import GenomeLayout
-from search_spaces.stage import Stage, check_choices
+from search_spaces.plain_data import shown, whole_number
+from search_spaces.stage import Stage, check_choices, check_width
 from search_spaces.subnet import FLOAT_BITS, Subnet
 
 if TYPE_CHECKING:
     import numpy as np
 
 BIT_WIDTHS = (2, 3, 4, 8, FLOAT_BITS)
+# Far beyond any space that is searched, see stage.py.
+MAX_NAME = 200
+MAX_RESOLUTION = 2048
+MAX_SHAPES = 100_000  # the published space has 4500
+_HEAD_WIDTHS = ("final_expand_width", "feature_mix_width")
 T = TypeVar("T")
 
 
@@ -72,10 +78,19 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         """Check the values; a ValueError names the first wrong one."""
-        if not self.name:
-            raise ValueError("a search space needs a name")
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"a search space needs a name, got {shown(self.name)}")
+        if not self.name.isprintable() or len(self.name) > MAX_NAME:
+            raise ValueError(
+                f"name must be printable text of at most {MAX_NAME} characters, "
+                f"got {shown(self.name)}"
+            )
         check_choices("resolutions", self.resolutions)
-        if self.bit_choices:
+        if self.resolutions[-1] > MAX_RESOLUTION:
+            raise ValueError(
+                f"resolutions must be at most {MAX_RESOLUTION}, got {self.resolutions}"
+            )
+        if self.bit_choices != ():
             check_choices("bit_choices", self.bit_choices)
             if not set(self.bit_choices) <= set(BIT_WIDTHS):
                 raise ValueError(
@@ -83,16 +98,28 @@ class SearchSpace:
                     "leave them empty for a space in floating point"
                 )
         for name in ("stem_bits", "classifier_bits"):
-            if getattr(self, name) not in (8, FLOAT_BITS):
+            if whole_number(name, getattr(self, name)) not in (8, FLOAT_BITS):
                 raise ValueError(f"{name} must be 8 or 32, got {getattr(self, name)}")
-        widths = ("input_channels", "n_classes", "stem_width", "final_expand_width")
-        for name in (*widths, "feature_mix_width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.stem_stride not in (1, 2):
+        for name in ("input_channels", "n_classes", "stem_width", *_HEAD_WIDTHS):
+            check_width(name, getattr(self, name))
+        if whole_number("stem_stride", self.stem_stride) not in (1, 2):
             raise ValueError(f"stem_stride must be 1 or 2, got {self.stem_stride}")
-        if not self.stages:
+        if not isinstance(self.stages, tuple) or not self.stages:
             raise ValueError("a search space needs at least one stage")
+        for i, stage in enumerate(self.stages):
+            if not isinstance(stage, Stage):
+                raise ValueError(f"stage {i} must be a Stage, got {shown(stage)}")
+        if self.table_widths is not None:
+            _check_table_widths(self.table_widths, len(self.stages))
+        n_shapes = len(self.resolutions) * sum(
+            stage.n_blocks * len(stage.kernel_sizes) * len(stage.expand_ratios)
+            for stage in self.stages
+        )
+        if n_shapes > MAX_SHAPES:
+            raise ValueError(
+                f"a space may have {MAX_SHAPES:,} shapes of blocks (resolutions x blocks x kernel "
+                f"sizes x expand ratios), got {n_shapes:,}"
+            )
 
     @property
     def layout(self) -> GenomeLayout:
@@ -153,16 +180,20 @@ class SearchSpace:
         Raises:
             ValueError: A key is missing or unknown, or a value is out of range.
         """
+        if not isinstance(data, Mapping):
+            raise ValueError(f"a search space is a table, got {shown(data)}")
         values = dict(data)
-        try:
-            values["stages"] = tuple(_from_mapping(Stage, stage) for stage in values["stages"])
-            if values.get("table_widths") is not None:
-                values["table_widths"] = _from_mapping(TableWidths, values["table_widths"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"a search space needs a list of stages, each a table: {error!r}"
-            ) from error
-        return _from_mapping(cls, values)
+        stages = values.get("stages")
+        if not isinstance(stages, list | tuple):
+            raise ValueError(f"a search space needs a list of stages, got {shown(stages)}")
+        values["stages"] = tuple(
+            _from_mapping(Stage, stage, f"stage {i}") for i, stage in enumerate(stages)
+        )
+        if values.get("table_widths") is not None:
+            values["table_widths"] = _from_mapping(
+                TableWidths, values["table_widths"], "table_widths"
+            )
+        return _from_mapping(cls, values, cls.__name__)
 
 
 @lru_cache(maxsize=64)
@@ -170,13 +201,33 @@ def _layout(space: SearchSpace) -> GenomeLayout:
     return GenomeLayout(space.name, space.resolutions, space.bit_choices, space.stages)
 
 
-def _from_mapping(cls: type[T], data: Mapping[str, Any]) -> T:
-    known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(data) - known)
+def _from_mapping(cls: type[T], data: object, where: str) -> T:
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{where} must be a table, got {shown(data)}")
+    required = {f.name: f.default is MISSING for f in fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(str(key) for key in set(data) - set(required))
     if unknown:
-        raise ValueError(f"unknown keys {unknown} in {cls.__name__}; known are {sorted(known)}")
+        raise ValueError(
+            f"unknown keys {shown(unknown)} in {where}; known are {', '.join(sorted(required))}"
+        )
+    missing = [name for name, is_required in required.items() if is_required and name not in data]
+    if missing:
+        raise ValueError(f"{where} lacks {', '.join(missing)}")
     values = {key: tuple(v) if isinstance(v, list) else v for key, v in data.items()}
     try:
         return cls(**values)
-    except TypeError as error:
-        raise ValueError(f"{cls.__name__}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}" if cls is Stage else str(error)) from error
+
+
+def _check_table_widths(table: TableWidths, n_stages: int) -> None:
+    if not isinstance(table, TableWidths):
+        raise ValueError(f"table_widths must be a table, got {shown(table)}")
+    for name in ("input_channels", "stem", "final_expand", "feature_mix", "n_classes"):
+        check_width(f"{name} of table_widths", getattr(table, name))
+    if not isinstance(table.stages, tuple) or len(table.stages) != n_stages:
+        raise ValueError(
+            f"stages of table_widths must be {n_stages} widths, got {shown(table.stages)}"
+        )
+    for width in table.stages:
+        check_width("each of stages of table_widths", width)

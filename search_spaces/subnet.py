@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.plain_data import whole_number
+
 FLOAT_BITS = 32
 
 
@@ -78,13 +80,18 @@ class Subnet:
             depthwise, project = (_bits(pair) for pair in data["first_block_bits"])
             final_expand, feature_mix = (_bits(pair) for pair in data["head_bits"])
             stages = tuple(tuple(_block(block) for block in stage) for stage in data["stages"])
-            resolution = int(data["resolution"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"not a subnet: {error!r}; expected the keys resolution, first_block_bits, "
-                "stages and head_bits as written by Subnet.to_dict"
-            ) from error
+            resolution = whole_number("resolution", data["resolution"])
+        except KeyError as error:
+            raise ValueError(f"not a subnet: {error} is missing; {_EXPECTED}") from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"not a subnet: {error}; {_EXPECTED}") from error
         return cls(resolution, (depthwise, project), stages, (final_expand, feature_mix))
+
+
+_EXPECTED = (
+    "expected the keys resolution, first_block_bits, stages and head_bits as written by "
+    "Subnet.to_dict"
+)
 
 
 def _pair(bits: LayerBits) -> list[int]:
@@ -93,11 +100,11 @@ def _pair(bits: LayerBits) -> list[int]:
 
 def _bits(pair: Any) -> LayerBits:
     w_bits, a_bits = pair
-    return LayerBits(int(w_bits), int(a_bits))
+    return LayerBits(whole_number("bits", w_bits), whole_number("bits", a_bits))
 
 
 def _block(data: Mapping[str, Any]) -> BlockChoice:
     expand, depthwise, project = (_bits(pair) for pair in data["bits"])
-    return BlockChoice(
-        int(data["kernel_size"]), int(data["expand_ratio"]), expand, depthwise, project
-    )
+    kernel_size = whole_number("kernel_size", data["kernel_size"])
+    expand_ratio = whole_number("expand_ratio", data["expand_ratio"])
+    return BlockChoice(kernel_size, expand_ratio, expand, depthwise, project)

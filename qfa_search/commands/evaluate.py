@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,7 +18,7 @@ class Split(StrEnum):
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(metavar="FRONT.json|SUBNET.json")],
+    file: Annotated[str, typer.Argument(metavar="FRONT.json[:INDEX|knee|best]|SUBNET.json")],
     data: Annotated[str, typer.Option(metavar="NAME|DIR", help="What it was trained on.")],
     supernet: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
@@ -34,7 +33,8 @@ def evaluate(
     from qfa_search.supernet.files import resolve_supernet
 
     files = resolve_supernet(supernet)
-    X, predicted = read_subnets(file, files)
+    read = read_subnets(file, files.space(), files.digest())
+    X, predicted = read.X, read.top1_predicted
     config = measure_config(files.weights, data, split.value)
     started = time.perf_counter()
     found = measure_all(config, X, jobs=jobs)
@@ -42,7 +42,7 @@ def evaluate(
     if split is Split.test:
         from qfa_search.measuring.test_record import record_test_use
 
-        record = record_test_use(file, files.digest(), len(X))
+        record = record_test_use(read.path, files.digest(), len(X))
         typer.echo(f"test images were used: recorded in {record}", err=True)
 
     import pandas as pd

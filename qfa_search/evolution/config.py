@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from qfa_search.front.objectives import OBJECTIVES, Limits, as_number
+from qfa_search.front.objectives import Limits, as_number, check_objectives
 
 PUBLISHED_GENERATIONS = 1000
 PUBLISHED_CROSSOVER_PROB = 0.007
@@ -42,17 +42,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         """Check the values; a ValueError names the first wrong one."""
-        object.__setattr__(self, "objectives", tuple(self.objectives))
-        if not 2 <= len(self.objectives) <= 3 or len(set(self.objectives)) < len(self.objectives):
-            raise ValueError(
-                f"objectives must be two or three different ones of {', '.join(OBJECTIVES)}, "
-                f"got {','.join(map(str, self.objectives))!r}"
-            )
-        unknown = [name for name in self.objectives if name not in OBJECTIVES]
-        if unknown:
-            raise ValueError(
-                f"unknown objective {unknown[0]!r}: choose among {', '.join(OBJECTIVES)}"
-            )
+        object.__setattr__(self, "objectives", check_objectives(self.objectives))
         for name, lowest in (("population", 2), ("generations", 0), ("seed", 0)):
             value = getattr(self, name)
             if as_number(name, value) != value or int(value) != value or value < lowest:

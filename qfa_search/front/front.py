@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qfa_search.errors import QFAError
-from qfa_search.front.objectives import Limits
+from qfa_search.front.contradictions import (
+    check_costs,
+    check_dominance,
+    check_genomes,
+    check_limits,
+    check_percentages,
+    check_top1,
+)
+from qfa_search.front.dominance import hypervolume, non_dominated_mask
+from qfa_search.front.objectives import (
+    Limits,
+    as_number,
+    check_objectives,
+    constraint_values,
+    objective_values,
+)
 from search_spaces import SearchSpace, Subnet
 from search_spaces.genome import Genomes
+from search_spaces.plain_data import parse_json, read_text, shown, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-from qfa_search.front.dominance import hypervolume, non_dominated_mask
 
 SCHEMA_VERSION = 1
 Floats = NDArray[np.float64]
@@ -130,17 +146,39 @@ class ParetoFront(Sequence[FrontMember]):
     @property
     def objective_values(self) -> Floats:
         """Objectives, all minimized, `(n, n_obj)`; top1 with its sign changed."""
-        columns = [-self.top1 if o == "top1" else self.costs[o] for o in self.objectives]
-        return np.column_stack(columns).astype(np.float64)
+        return objective_values({**self.costs, "top1": self.top1}, self.objectives)
 
     def __len__(self) -> int:
         """Number of members."""
         return len(self.X)
 
-    def __getitem__(self, index: Any) -> Any:
-        """The member at `index`, or the front of the members of a slice."""
+    @overload
+    def __getitem__(self, index: int | np.integer[Any]) -> FrontMember: ...
+
+    @overload
+    def __getitem__(
+        self, index: slice | NDArray[np.bool_] | NDArray[np.integer[Any]] | Sequence[int]
+    ) -> ParetoFront: ...
+
+    def __getitem__(
+        self, index: int | np.integer[Any] | slice | NDArray[Any] | Sequence[int]
+    ) -> FrontMember | ParetoFront:
+        """The member at an index; for a slice, mask or list of indices the front of those.
+
+        Raises:
+            IndexError: No such member, a mask of another length, or no index at all.
+        """
         if isinstance(index, slice):
             return self.subset(np.arange(len(self))[index])
+        if not isinstance(index, int | np.integer):
+            indices = np.asarray(index)
+            if indices.ndim != 1 or (len(indices) and indices.dtype.kind not in "biu"):
+                raise IndexError(
+                    f"a front takes an index, a slice, a mask or indices, got {shown(index)}"
+                )
+            # A front has each member once, cheapest first, however they are asked for.
+            indices = indices if len(indices) else indices.astype(np.int64)
+            return self.subset(np.unique(np.arange(len(self))[indices]))
         i = range(len(self))[index]
         return FrontMember(
             space=self.space,
@@ -256,12 +294,51 @@ class ParetoFront(Sequence[FrontMember]):
                 worst[name] = float(np.max(self.costs[name], initial=0.0))
         return tuple(worst[o] for o in self.objectives)
 
+    def within(self, **limits: float | None) -> ParetoFront:
+        """The front of the members inside further limits, which may be none.
+
+        Args:
+            limits: Of `Limits`, such as `max_size_kb=100, min_top1=85`; top1 counts as it was
+                measured where it was. The tighter of these and those of the search become the
+                front's limits.
+
+        Raises:
+            ValueError: An unknown limit, a value out of range, or one on a cost that the front
+                does not know.
+        """
+        wanted = Limits.from_dict(
+            {name: value for name, value in limits.items() if value is not None}
+        )
+        unknown = [name for name in wanted.max_costs() if name not in self.costs]
+        if unknown:
+            raise ValueError(f"max_{unknown[0]}: the front does not know {unknown[0]}")
+        values = {**self.costs, "top1": self.top1}
+        inside = np.flatnonzero((constraint_values(values, wanted) <= 0).all(axis=1))
+        return replace(self.subset(inside), limits=self.limits.tightened(wanted))
+
+    def best_index(self) -> int:
+        """Index of the member with the highest top1; of equal ones the cheapest.
+
+        Raises:
+            ValueError: The front is empty.
+        """
+        self._check_not_empty()
+        return int(self.top1.argmax())
+
+    def best(self) -> FrontMember:
+        """The member with the highest top1, see `best_index`."""
+        return self[self.best_index()]
+
     def knee_index(self) -> int:
         """Index of the knee: where giving up accuracy stops saving much, and the reverse.
 
         The member farthest from the line (or plane) through the ends of the front, with every
         objective scaled to 0..1 between them.
+
+        Raises:
+            ValueError: The front is empty.
         """
+        self._check_not_empty()
         F = self.objective_values
         span = np.ptp(F, axis=0)
         scaled = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
@@ -269,8 +346,7 @@ class ParetoFront(Sequence[FrontMember]):
 
     def knee(self) -> FrontMember:
         """The member at the knee, see `knee_index`."""
-        member: FrontMember = self[self.knee_index()]
-        return member
+        return self[self.knee_index()]
 
     def plot(self) -> Figure:
         """A picture of the front: accuracy over the first cost objective, knee marked."""
@@ -327,42 +403,59 @@ class ParetoFront(Sequence[FrontMember]):
         Raises:
             ValueError: Not a front, one of a newer version, or a broken one.
         """
-        if data.get("format") != "qfa-search front":
+        if not isinstance(data, Mapping) or data.get("format") != "qfa-search front":
             raise ValueError("not a front written by qfa-search")
-        if data.get("schema_version") not in range(1, SCHEMA_VERSION + 1):
+        version = whole_number("schema_version", data.get("schema_version"))
+        if version not in range(1, SCHEMA_VERSION + 1):
             raise ValueError(
-                f"schema version {data.get('schema_version')} is unknown, this version of "
+                f"schema version {version} is unknown, this version of "
                 f"qfa-search reads up to {SCHEMA_VERSION}: install a newer one"
             )
         try:
-            space = SearchSpace.from_dict(data["space"])
-            members = data["members"]
-            X = np.array([m["genome"] for m in members], dtype=np.int64)
-            return cls(
-                space=space,
-                X=space.layout.check(X.reshape(len(members), -1)),
-                costs={
-                    name: _array([m["costs"][name] for m in members])
-                    for name in (members[0]["costs"] if members else data["objectives"])
-                },
-                **{name: _array([m[name] for m in members]) for name in _TOP1_COLUMNS},
-                extrapolates=np.array([m.get("extrapolates", False) for m in members], dtype=bool),
-                objectives=tuple(data["objectives"]),
-                limits=Limits.from_dict(data["limits"]),
-                seed=data["seed"],
-                supernet=data["supernet"],
-                supernet_digest=data["supernet_digest"],
-                predictor_scores=data["predictor_scores"],
-                settings=dict(data.get("settings", {})),
-                hypervolumes=_array(data.get("hypervolumes", [])).astype(np.float64),
-                class_names=tuple(data.get("class_names", ())),
-                class_top1=np.array(
-                    [_array(m["class_top1"]) for m in members if "class_top1" in m],
-                    dtype=np.float64,
-                ),
-            )
+            front = cls._of_plain(data)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"a part is missing or has the wrong form: {error!r}") from error
+        front._check()
+        return front
+
+    @classmethod
+    def _of_plain(cls, data: Mapping[str, Any]) -> ParetoFront:
+        space, members = SearchSpace.from_dict(data["space"]), data["members"]
+        objectives = check_objectives(data["objectives"])
+        genes = [[whole_number("a gene", gene) for gene in m["genome"]] for m in members]
+        if any(len(genome) != space.layout.n_genes for genome in genes):
+            raise ValueError(f"{space.name} has {space.layout.n_genes} genes, a genome has others")
+        names = members[0]["costs"] if members else [o for o in objectives if o != "top1"]
+        if any(set(m["costs"]) != set(names) for m in members):
+            raise ValueError("the members do not have the same costs")
+        far = [m.get("extrapolates", False) for m in members]
+        if not all(isinstance(value, bool) for value in far):
+            raise ValueError("extrapolates must be true or false")
+        seed, digest, supernet = data["seed"], data["supernet_digest"], data["supernet"]
+        if type(seed) is not int or seed < 0:
+            raise ValueError(f"seed must be a whole number of at least 0, got {shown(seed)}")
+        if not all(text is None or isinstance(text, str) for text in (digest, supernet)):
+            raise ValueError("supernet and supernet_digest must be text")
+        return cls(
+            space=space,
+            X=space.layout.check(np.array(genes, np.int64).reshape(-1, space.layout.n_genes)),
+            costs={name: _array(name, [m["costs"][name] for m in members]) for name in names},
+            **{name: _array(name, [m[name] for m in members]) for name in _TOP1_COLUMNS},
+            extrapolates=np.array(far, dtype=bool),
+            objectives=objectives,
+            limits=Limits.from_dict(data["limits"]),
+            seed=seed,
+            supernet=supernet,
+            supernet_digest=digest,
+            predictor_scores=_scores(data["predictor_scores"]),
+            settings=_table("settings", data.get("settings", {})),
+            hypervolumes=_array("hypervolumes", data.get("hypervolumes", [])).astype(np.float64),
+            class_names=_names(data.get("class_names", [])),
+            class_top1=np.array(
+                [_array("class_top1", m["class_top1"]) for m in members if "class_top1" in m],
+                dtype=np.float64,
+            ),
+        )
 
     def save(self, path: str | Path) -> None:
         """Write `front.json`, whole or not at all; equal fronts give equal files."""
@@ -377,15 +470,33 @@ class ParetoFront(Sequence[FrontMember]):
         Raises:
             ValueError: No such file, or not a front.
         """
+        text = read_text(path, "front")
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            data = parse_json(text)
             if not isinstance(data, dict):
                 raise ValueError("not a front written by qfa-search")
             return cls.from_dict(data)
-        except OSError as error:
-            raise ValueError(f"cannot read the front {path}: {error.strerror}") from error
         except ValueError as error:
             raise ValueError(f"cannot read the front {path}: {error}") from error
+
+    def _check(self) -> None:
+        """Nothing, if the members are what the front says of them; else a ValueError."""
+        if not len(self):
+            return
+        check_genomes(self.space, self.X)
+        check_costs(self.space, self.X, self.costs)
+        check_top1(self.top1_predicted, self.top1_measured, self.top1_spread)
+        for column in self.class_top1.T:
+            check_percentages("class_top1", column)
+        # A prediction held min_top1 during the search, whatever was measured afterwards.
+        top1 = np.fmax(self.top1_predicted, self.top1_measured)
+        check_limits({**self.costs, "top1": top1}, self.limits)
+        if np.isnan(self.top1_measured).all():  # by measurements some beat others
+            check_dominance(self.objective_values)
+
+    def _check_not_empty(self) -> None:
+        if not len(self):
+            raise ValueError("the front has no members")
 
     def _pick(self, indices: NDArray[np.int64]) -> None:
         object.__setattr__(self, "X", self.X[indices])
@@ -405,8 +516,36 @@ def _or_none(value: Any) -> float | int | None:
     return None if number != number else number
 
 
-def _array(values: list[Any]) -> NDArray[Any]:
+def _array(name: str, values: Sequence[object]) -> NDArray[Any]:
     """Counts stay integers; None becomes NaN."""
-    if values and all(isinstance(v, int) for v in values):
+    if values and all(type(v) is int and abs(v) < 2**63 for v in values):
         return np.array(values, dtype=np.int64)
-    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    return np.array([np.nan if v is None else _finite(name, v) for v in values], dtype=np.float64)
+
+
+def _finite(name: str, value: object) -> float:
+    number = as_number(name, value) if isinstance(value, int | float) else math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite number, got {shown(value)}")
+    return number
+
+
+def _scores(scores: object) -> dict[str, Any]:
+    """What a predictor says about itself; what is printed of it must be numbers."""
+    found = _table("predictor_scores", scores)
+    for name in ("n_test", "kendall_tau", "rmse"):
+        if name in found:
+            _finite(name, found[name])
+    return found
+
+
+def _table(name: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} must be a table, got {shown(value)}")
+    return dict(value)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"class_names must be a list of names, got {shown(value)}")
+    return tuple(value)

@@ -26,8 +26,8 @@ def network(
 
     Args:
         supernet: Name, file or folder of a supernet; None is the bundled one.
-        subnet: A subnet, a member of a front, or a file: SUBNET.json, FRONT.json:INDEX or
-            FRONT.json:knee.
+        subnet: A subnet, a member of a front, or a file: SUBNET.json, or FRONT.json:INDEX,
+            :knee or :best.
         data: Images that the supernet was trained on; those that it names by default.
         device: "cpu", "cuda", "cuda:N", or "auto": the GPU where there is one. The network
             stays there.
@@ -45,6 +45,6 @@ def network(
     if isinstance(subnet, FrontMember):
         subnet = subnet.subnet
     if not isinstance(subnet, Subnet):
-        subnet = read_subnet(str(subnet), files)
+        subnet = read_subnet(subnet, files.space(), files.digest())
     config = measure_config(files.weights, files.data(data), device=device)
     return measured_network(config, subnet)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
+
+from search_spaces.plain_data import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +65,16 @@ class Limits:
         values = {f.name.removeprefix("max_"): getattr(self, f.name) for f in fields(self)}
         return {c: values[c] for c in COST_OBJECTIVES if values[c] is not None}
 
+    def tightened(self, other: Limits) -> Limits:
+        """The tighter of both limits on everything."""
+        mine, others = asdict(self), asdict(other)
+        tighter: dict[str, float | None] = {}
+        for name, value in mine.items():
+            known = [v for v in (value, others[name]) if v is not None]
+            tight = max if name == "min_top1" else min
+            tighter[name] = tight(known) if known else None
+        return Limits(**tighter)
+
     def to_dict(self) -> dict[str, float]:
         """The limits that are set, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -74,14 +86,39 @@ class Limits:
         Raises:
             ValueError: An unknown name or a value out of range.
         """
-        unknown = sorted(set(data) - {f.name for f in fields(cls)})
+        if not isinstance(data, Mapping):
+            raise ValueError(f"limits must be a table, got {shown(data)}")
+        unknown = sorted(str(name) for name in set(data) - {f.name for f in fields(cls)})
         if unknown:
-            raise ValueError(f"unknown limits {unknown}")
+            raise ValueError(f"unknown limits {shown(unknown)}")
+        for name, value in data.items():
+            if value is not None and not isinstance(value, int | float):
+                raise ValueError(f"{name} must be a number, got {shown(value)}")
         return cls(**data)
 
     def __str__(self) -> str:
         """The limits that are set, as "max_mflops=20, min_top1=85"."""
         return ", ".join(f"{name}={value:.10g}" for name, value in self.to_dict().items())
+
+
+def check_objectives(objectives: Sequence[str]) -> tuple[str, ...]:
+    """`objectives` as a tuple.
+
+    Raises:
+        ValueError: Not two or three different ones of `OBJECTIVES`.
+    """
+    found = tuple(objectives)
+    if not 2 <= len(found) <= 3 or len({*map(str, found)}) < len(found):
+        raise ValueError(
+            f"objectives must be two or three different ones of {', '.join(OBJECTIVES)}, "
+            f"got {shown(','.join(map(str, found)))}"
+        )
+    unknown = [name for name in found if name not in OBJECTIVES]
+    if unknown:
+        raise ValueError(
+            f"unknown objective {shown(unknown[0])}: choose among {', '.join(OBJECTIVES)}"
+        )
+    return found
 
 
 def as_number(name: str, value: object) -> float:
@@ -90,15 +127,16 @@ def as_number(name: str, value: object) -> float:
         raise ValueError(f"{name} must be a number, got {value}")
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number, got {value!r}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} must be a number, got {shown(value)}") from None
 
 
 def objective_values(values: Mapping[str, Floats], objectives: tuple[str, ...]) -> Floats:
     """`F (n, n_obj)`, all minimized: costs as they are, top1 with its sign changed."""
     import numpy as np
 
-    return np.column_stack([-values[o] if o == "top1" else values[o] for o in objectives])
+    columns = [-values[o] if o == "top1" else values[o] for o in objectives]
+    return np.column_stack(columns).astype(np.float64)
 
 
 def constraint_values(values: Mapping[str, Floats], limits: Limits) -> Floats:

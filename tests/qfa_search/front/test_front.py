@@ -251,3 +251,96 @@ def test_a_front_of_an_earlier_version_has_no_history(front):
     loaded = ParetoFront.from_dict(data)
     assert loaded.settings == {}
     assert loaded.hypervolumes.size == loaded.class_top1.size == 0
+
+
+def test_masks_and_indices_choose_members(front):
+    mask = front.costs["mflops"] < np.median(front.costs["mflops"])
+    assert np.array_equal(front[mask].X, front.X[mask])
+    assert np.array_equal(front[[3, 1, 3]].X, front.X[[1, 3]])
+    assert np.array_equal(front[np.array([-1])].X, front.X[-1:])
+    assert len(front[[]]) == 0
+    for wrong in (mask[:-1], "knee", [0.5], [99], 12):
+        with pytest.raises(IndexError):
+            front[wrong]
+
+
+def test_within_keeps_what_is_inside_and_the_tighter_limits(front):
+    limit = float(np.median(front.costs["size_kb"]))
+    found = front.within(max_size_kb=limit, min_top1=40)
+    assert np.array_equal(found.X, front.X[front.costs["size_kb"] <= limit])
+    assert found.limits == Limits(max_size_kb=limit, min_top1=50)
+    assert len(front.within(max_size_kb=1e-6)) == 0
+    with pytest.raises(ValueError, match="does not know latency_ms"):
+        front.within(max_latency_ms=3)
+    with pytest.raises(ValueError, match="max_mflops must be a finite number above 0"):
+        front.within(max_mflops=0)
+
+
+def test_the_best_is_the_most_accurate(front):
+    assert front.best().top1 == front.top1.max()
+    measured = np.full(len(front), np.nan)
+    measured[4] = 99.0
+    assert front.with_measured(measured).best_index() == 4
+    with pytest.raises(ValueError, match="no members"):
+        front[:0].best()
+    with pytest.raises(ValueError, match="no members"):
+        front[:0].knee()
+
+
+def _changed(data, change):
+    data = json.loads(json.dumps(data))
+    change(data)
+    return data
+
+
+def _set(*way_and_value):
+    *way, key, value = way_and_value
+
+    def change(data):
+        for step in way:
+            data = data[step]
+        data[key] = value
+
+    return change
+
+
+WRONG = {
+    "mflops of another": (_set("members", 0, "costs", "mflops", 1e-5), "is said to have mflops"),
+    "macs of another": (_set("members", 5, "costs", "macs", 1), "member 5 is said to have macs"),
+    "no percentage": (_set("members", 2, "top1_predicted", 101.0), "must be a percentage"),
+    "measured below 0": (_set("members", 2, "top1_measured", -1), "must be a percentage"),
+    "no top1": (_set("members", 2, "top1_predicted", None), "predicted or measured"),
+    "spread below 0": (_set("members", 2, "top1_spread", -0.5), "top1_spread of member 2"),
+    "spread of text": (_set("members", 2, "top1_spread", "1"), "finite number, got '1'"),
+    "fraction": (_set("members", 2, "genome", 0, 0.9), "whole number, got 0.9"),
+    "truth value": (_set("members", 2, "genome", 0, True), "whole number, got True"),
+    "huge": (_set("members", 2, "genome", 0, 10**30), "must be at most"),
+    "over a limit": (_set("limits", {"max_mflops": 1e-3}), "exceeds the limits max_mflops=0.001"),
+    "below a limit": (_set("limits", {"min_top1": 85}), "exceeds the limits min_top1=85"),
+    "another objective": (_set("objectives", ["top1", "watts"]), "unknown objective 'watts'"),
+    "one objective": (_set("objectives", ["top1"]), "two or three"),
+    "beaten": (_set("members", 0, "top1_predicted", 99), "member 1 is beaten"),
+    "unknown limit": (_set("limits", {"max_watts": 3}), "unknown limits"),
+    "seed": (_set("seed", 1.5), "seed must be a whole number"),
+    "digest": (_set("supernet_digest", 3), "must be text"),
+    "scores": (_set("predictor_scores", {"rmse": "low"}), "rmse must be a finite number"),
+    "members": (_set("members", {"a": 1}), "wrong form"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_front_that_contradicts_itself_is_refused(rising_front, name):
+    change, told = WRONG[name]
+    with pytest.raises(ValueError, match=told):
+        ParetoFront.from_dict(_changed(rising_front.to_dict(), change))
+
+
+def test_members_are_canonical_and_each_is_there_once(rising_front):
+    data = rising_front.to_dict()
+    twice = _changed(data, lambda d: d["members"].append(d["members"][3]))
+    with pytest.raises(ValueError, match="there twice"):
+        ParetoFront.from_dict(twice)
+    silent = rising_front.space.layout.silent(rising_front.X)
+    row, gene = np.argwhere(silent)[0]
+    with pytest.raises(ValueError, match=f"genome of member {row} has genes of blocks"):
+        ParetoFront.from_dict(_changed(data, _set("members", row, "genome", gene, 1)))

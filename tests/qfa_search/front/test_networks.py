@@ -56,7 +56,7 @@ def test_a_subnet_a_member_and_a_file_give_the_same_network(toy_run, image_folde
         assert all((state[name] == value).all() for state in states[1:])
 
 
-@pytest.mark.parametrize("end", ["", ":2", ":-1", ":best"])
+@pytest.mark.parametrize("end", ["", ":2", ":-1", ":first"])
 def test_a_front_without_the_index_of_a_member_names_no_subnet(toy_run, image_folder, front, end):
     with pytest.raises(ValueError, match=r"front\.json"):
         qfa_search.network(toy_run, f"{front}{end}", data=image_folder)

@@ -1,0 +1,93 @@
+"""Plain data out of files that anybody may have written, read strictly.
+
+A number is never rounded, cut or taken from a truth value: what is not exactly what belongs there
+is a ValueError in one line that names the place.
+"""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from operator import index
+from pathlib import Path
+
+LARGEST = 2**31 - 1  # of whole numbers in files
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 60
+_SHORT.maxlevel = 2
+
+
+def read_text(path: str | Path, what: str) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        what: What it should be, for the message, such as "front".
+
+    Raises:
+        ValueError: It cannot be read, or is no text.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"cannot read {what} {path}: {error.strerror or error}") from error
+    except ValueError as error:  # no UTF-8, or a zero byte in the path
+        raise ValueError(f"cannot read {what} {path}: it is no text ({error})") from error
+
+
+def parse_json(text: str) -> object:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: No JSON, nested without end, NaN or Infinity in it, or a key twice.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def whole_number(name: str, value: object, least: int = 0) -> int:
+    """`value`, if it is an integer from `least` to 2^31 - 1.
+
+    Args:
+        name: What the message calls it.
+        value: What a file has there.
+        least: Smallest value.
+
+    Raises:
+        ValueError: A fraction, truth value, text, list, or out of range.
+    """
+    try:
+        number = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise ValueError(f"{name} must be a whole number, got {shown(value)}")
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {shown(number)}")
+    if number > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST}, got {shown(number)}")
+    return number
+
+
+def shown(value: object) -> str:
+    """`value` in a message: short, whatever it is."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python writes no numbers of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no number")
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {shown(twice)} is there twice")
+    return found
