@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ from qfa_search.commands.train_report import (
 )
 
 if TYPE_CHECKING:
+    from qfa_search.supernet.files import SupernetFiles
     from qfa_search.training.config import TrainConfig
     from search_spaces import SearchSpace
 
@@ -60,6 +62,26 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(metavar="NAME|FILE", help="Supernet to start from where shapes agree."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="About how long to train: phases are shortened or lengthened alike."),
+    ] = None,
+    continue_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--continue",
+            metavar="N",
+            help="Train the finished supernet of --init DIR for N more steps, with its own "
+            "teacher, space and split.",
+        ),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Whether a mirrored image means the same; for folders it does not by default.",
+        ),
     ] = None,
     teacher_epochs: Annotated[
         float | None,
@@ -140,23 +162,37 @@ def train(
         "parts": parts,
         "learning_rate": learning_rate,
         "shift_share": shift_share,
+        "flip": flip,
         "seed": seed,
     }
     changes = {key: value for key, value in given.items() if value is not None}
+    # Who counts in epochs wants no least number of steps.
+    changes |= {key.replace("epochs", "steps"): 0 for key in changes if key.endswith("epochs")}
     if teacher is not None or teacher_epochs == 0:
         changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
     config = load_preset(recipe, **changes)
+    if continue_steps is not None and (init is None or space is not None or minutes is not None):
+        raise typer.BadParameter("--continue goes with --init DIR, without --space and --minutes")
 
     from qfa_search.supernet.files import resolve_supernet
     from qfa_search.training.distributed import World
     from qfa_search.training.estimate import phase_times, told
     from qfa_search.training.launch import default_processes, run_together
-    from qfa_search.training.run import check_out
+    from qfa_search.training.lengths import within_minutes
+    from qfa_search.training.run import check_out, stored_recipe
 
     if out is not None and not dry_run:
         check_out(out, resume=resume)
     start = None if init is None else resolve_supernet(init).weights
-    chosen = _space(space, data, resolution, out if resume else None)
+    if continue_steps is not None:
+        assert init is not None
+        assert data is not None
+        assert out is not None
+        chosen, config, teacher = _to_train_on(
+            resolve_supernet(init), data, out, continue_steps, teacher
+        )
+    else:
+        chosen = _space(space, data, resolution, out if resume else None)
     if processes is not None and processes < 1:
         raise typer.BadParameter(f"--processes must be at least 1, got {processes}")
     is_worker = "WORLD_SIZE" in os.environ  # of torchrun
@@ -169,11 +205,15 @@ def train(
         return
     assert data is not None
     assert out is not None
-    if not (quiet or is_worker):
+    if resume and minutes is not None:
+        config = stored_recipe(out) or config
+    elif not resume and (minutes is not None or not (quiet or is_worker)):
         n_images, along = _n_images(data, chosen, 0)
-        tell(f"{space_in_words(chosen)}; as a file: {out / 'space.toml'}")
-        if not resume:
-            times = phase_times(chosen, n_images, config, processes=n, is_teacher_run_along=along)
+        times = phase_times(chosen, n_images, config, processes=n, is_teacher_run_along=along)
+        if minutes is not None:
+            config, times = within_minutes(config, times, minutes)
+        if not quiet:
+            tell(f"{space_in_words(chosen)}; as a file: {out / 'space.toml'}")
             tell(told(times, n))
     work = partial(
         _train_here,
@@ -181,7 +221,7 @@ def train(
         data,
         out,
         config,
-        resume=resume,
+        resume=resume or continue_steps is not None,
         teacher=teacher,
         init=start,
         tensorboard=tensorboard,
@@ -254,6 +294,30 @@ def _space(
         resolution=resolution,
         largest_side=largest_side(),
     )
+
+
+def _to_train_on(
+    files: SupernetFiles, data: str, out: Path, n_steps: int, teacher: Path | None
+) -> tuple[SearchSpace, TrainConfig, Path]:
+    """Space, recipe and teacher of a finished training that goes on; its split comes along."""
+    from qfa_search.errors import QFAError
+    from qfa_search.images.splits import SPLIT_FILE
+    from qfa_search.training.lengths import trained_on
+    from qfa_search.training.recipe import TEACHER_FILE
+    from qfa_search.training.run import recipe_of
+
+    own_teacher = files.weights.with_name(TEACHER_FILE)
+    if teacher is None and not own_teacher.is_file():
+        raise QFAError(
+            f"{files.name} has no {TEACHER_FILE} beside it to go on with: name one with --teacher"
+        )
+    split = files.weights.with_name(SPLIT_FILE)
+    if split.is_file() and not (out / SPLIT_FILE).exists():
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(split, out / SPLIT_FILE)
+    space = files.space()
+    n_images, _ = _n_images(data, space, 0)
+    return space, trained_on(recipe_of(files.weights), n_steps, n_images), teacher or own_teacher
 
 
 def _n_images(data: str | None, space: SearchSpace, otherwise: int) -> tuple[int, bool]:

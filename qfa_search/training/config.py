@@ -11,6 +11,7 @@ from typing import Any, Literal
 PRESETS = ("cifar10", "fashion-mnist", "own-images", "imagenet")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16", "float16")
+PhaseName = Literal["teacher", "float", "mixed", "quantized"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,7 @@ class TrainConfig:
         """Images of one optimizer step, all processes together."""
         return self.batch_size * self.parts
 
-    def n_steps(self, phase: Literal["teacher", "float", "mixed", "quantized"], n: int) -> int:
+    def n_steps(self, phase: PhaseName, n: int) -> int:
         """Optimizer steps of a phase on `n` images."""
         epochs, least = {
             "teacher": (self.teacher_epochs, self.teacher_steps),
