@@ -66,7 +66,7 @@ def export(
     chosen.check(ExportOptions(opset=opset), to_verify=not no_verify)
     check_target(out)
     files = resolve_supernet(supernet)
-    member = read_subnet(subnet, files)
+    member = read_subnet(subnet, files.space(), files.digest())
 
     from predictors import size_bytes
     from predictors.files import read_metadata
