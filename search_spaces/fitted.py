@@ -48,7 +48,14 @@ KERNELS = ((3, 1), (5, 5), (7, 12))
 STAGE_GROWTH, HEAD_GROWTH = (100, 0.15), (10, 1.0)
 
 
-def fitted(*, image_size: int, channels: int, n_classes: int) -> SearchSpace:
+def fitted(
+    *,
+    image_size: int,
+    channels: int,
+    n_classes: int,
+    bit_choices: tuple[int, ...] = (2, 3, 4),
+    width_factor: float = 1.0,
+) -> SearchSpace:
     """A space for images of about one size, from a small net to a light MobileNetV3-like one.
 
     The last map is 4 to 7 pixels at the largest resolution, no kernel is larger than the map it
@@ -59,9 +66,11 @@ def fitted(*, image_size: int, channels: int, n_classes: int) -> SearchSpace:
             multiple of 4 below it, within 16 and 224.
         channels: 1 for grey, 3 for colour.
         n_classes: Number of classes.
+        bit_choices: Widths for weights and activations of every searchable layer.
+        width_factor: Of all channels, those of the stem too.
 
     Raises:
-        ValueError: A number is below 1.
+        ValueError: A number is below 1, or the bits are none that a space may have.
     """
     for name, value in (
         ("image_size", image_size),
@@ -83,7 +92,9 @@ def fitted(*, image_size: int, channels: int, n_classes: int) -> SearchSpace:
             replace(
                 stage,
                 stride=stride,
-                width=make_divisible(_growth(n_classes, *STAGE_GROWTH) * stage.width),
+                width=make_divisible(
+                    width_factor * _growth(n_classes, *STAGE_GROWTH) * stage.width
+                ),
                 kernel_sizes=tuple(
                     kernel
                     for kernel, least in KERNELS
@@ -92,7 +103,7 @@ def fitted(*, image_size: int, channels: int, n_classes: int) -> SearchSpace:
             )
         )
     final_expand, feature_mix = (
-        make_divisible(_growth(n_classes, *HEAD_GROWTH) * width)
+        make_divisible(width_factor * _growth(n_classes, *HEAD_GROWTH) * width)
         for width in (LARGE_HEAD if is_large else PHOTO_HEAD)
     )
     return SearchSpace(
@@ -100,8 +111,8 @@ def fitted(*, image_size: int, channels: int, n_classes: int) -> SearchSpace:
         input_channels=channels,
         n_classes=n_classes,
         resolutions=resolutions,
-        bit_choices=(2, 3, 4),
-        stem_width=STEM_WIDTH,
+        bit_choices=bit_choices,
+        stem_width=make_divisible(width_factor * STEM_WIDTH),
         stages=tuple(stages),
         final_expand_width=final_expand,
         feature_mix_width=feature_mix,
