@@ -17,10 +17,11 @@ from benchmarks.claims.finished import FinishedRuns
 from predictors.files import file_digest, read_metadata
 from qfa_search.errors import DataError
 from qfa_search.evolution.seen import genome_keys
-from qfa_search.images.fashion_mnist import FashionMnist
+from qfa_search.images.layout import SplitName
 from qfa_search.images.memory import ImageFolder, Images
-from qfa_search.images.sources import open_data
-from qfa_search.images.splits import SPLIT_FILE, SplitName
+from qfa_search.images.on_disk import FolderData
+from qfa_search.images.published_set import PublishedSet
+from qfa_search.images.sources import open_as_trained
 from qfa_search.measuring.evaluation import Evaluation, evaluate
 from qfa_search.measuring.samples import SampleStore, read_samples
 from qfa_search.measuring.sampling import sample
@@ -88,18 +89,12 @@ class Bench:
         }
 
     @cached_property
-    def image_data(self) -> FashionMnist | ImageFolder:
+    def image_data(self) -> PublishedSet | ImageFolder:
         """The images, split as in the supernet's training."""
-        split = read_metadata(self.files.weights, "supernet")["split"]
-        data = open_data(
-            self.data,
-            channels=self.space.input_channels,
-            resolution=max(self.space.resolutions),
-            split_seed=split["seed"],
-            split_file=self.files.weights.with_name(SPLIT_FILE),
-        )
-        if data.split_digest != split["digest"]:
-            raise DataError(f"{self.data} is not what {self.files.weights} was trained on")
+        weights = self.files.weights
+        data = open_as_trained(self.data, self.space, weights, read_metadata(weights, "supernet"))
+        if isinstance(data, FolderData):
+            raise DataError(f"{self.data} does not fit into memory")
         return data
 
     @cached_property
@@ -128,12 +123,7 @@ class Bench:
         teacher = self._teacher(self.teacher_file)
         everything = slice(None)
         return teacher_logits_in_memory(
-            teacher,
-            self.train,
-            TrainConfig(),  # whose two views are the image and its mirror image
-            batch_size=EVALUATION_BATCH,
-            device=torch.device("cpu"),
-            share=everything,
+            teacher, self.train, EVALUATION_BATCH, torch.device("cpu"), everything
         )
 
     def _teacher(self, path: Path) -> Teacher:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,14 @@ from benchmarks.claims.section import Row, Section
 from benchmarks.parts.report import COLOURS, markdown_table, new_figure, tidy
 from predictors import cost_arrays
 from predictors.files import read_metadata
-from qfa_search.images.splits import SplitName
+from qfa_search.images.layout import SplitName
 from qfa_search.supernet.allocator import reuse_freed_memory
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.training.config import TrainConfig, preset
 from qfa_search.training.distributed import World
 from qfa_search.training.phase import Phase, run_phase
+from qfa_search.training.recipe import n_steps
 from search_spaces.genome import Genomes
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def trained_alone(
         supernet = bench.supernet() if from_supernet else Supernet(bench.space)
         phase = Phase(
             name="alone",
-            n_steps=replace(config, epochs=epochs).n_steps("quantized", len(bench.train)),
+            n_steps=n_steps(epochs, len(bench.train), config),
             learning_rate=share * config.learning_rate,
             resolution=subnet.resolution,
             subnets=lambda rng, step: [subnet],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,14 +16,15 @@ from qfa_search.commands.train_report import (
     progress_bars,
     space_in_words,
     tell,
+    tell_images,
 )
 
 if TYPE_CHECKING:
-    from qfa_search.supernet.files import SupernetFiles
+    from qfa_search.images.sources import Listed
     from qfa_search.training.config import TrainConfig
     from search_spaces import SearchSpace
 
-FASHION_MNIST = "fashion-mnist"
+PUBLISHED_SETS = ("fashion-mnist", "cifar10")
 DRY_RUN_IMAGES, IMAGENET_IMAGES = 55_000, 1_271_167
 RECIPE = "Recipe (changes single settings of --preset)"
 
@@ -34,7 +34,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|DIR",
-            help="fashion-mnist, or a folder: CLASS/*.jpg, or train/CLASS/ with or without val/.",
+            help="fashion-mnist, cifar10, or a folder: CLASS/*.jpg, or train/CLASS/ with any of "
+            "val/ and test/.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the result.")] = None,
@@ -62,26 +63,6 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(metavar="NAME|FILE", help="Supernet to start from where shapes agree."),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(help="About how long to train: phases are shortened or lengthened alike."),
-    ] = None,
-    continue_steps: Annotated[
-        int | None,
-        typer.Option(
-            "--continue",
-            metavar="N",
-            help="Train the finished supernet of --init DIR for N more steps, with its own "
-            "teacher, space and split.",
-        ),
-    ] = None,
-    flip: Annotated[
-        bool | None,
-        typer.Option(
-            "--flip/--no-flip",
-            help="Whether a mirrored image means the same; for folders it does not by default.",
-        ),
     ] = None,
     teacher_epochs: Annotated[
         float | None,
@@ -146,13 +127,13 @@ def train(
     if not dry_run and (data is None or out is None):
         missing = "--data" if data is None else "--out"
         raise typer.BadParameter(f"missing option {missing} (only --dry-run does without)")
-    if resolution is not None and (space is not None or data in (None, FASHION_MNIST)):
+    if resolution is not None and (space is not None or data in (None, *PUBLISHED_SETS)):
         raise typer.BadParameter("--resolution goes with a folder as --data and without --space")
 
     from qfa_search.training.config import preset as load_preset
 
-    is_folder = data is not None and data != FASHION_MNIST
-    recipe = preset or ("own-images" if is_folder else FASHION_MNIST)
+    is_folder = data is not None and data not in PUBLISHED_SETS
+    recipe = preset or ("own-images" if is_folder else data or "fashion-mnist")
     given = {
         "teacher_epochs": teacher_epochs,
         "float_epochs": float_epochs,
@@ -162,66 +143,62 @@ def train(
         "parts": parts,
         "learning_rate": learning_rate,
         "shift_share": shift_share,
-        "flip": flip,
         "seed": seed,
     }
     changes = {key: value for key, value in given.items() if value is not None}
-    # Who counts in epochs wants no least number of steps.
-    changes |= {key.replace("epochs", "steps"): 0 for key in changes if key.endswith("epochs")}
     if teacher is not None or teacher_epochs == 0:
         changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
     config = load_preset(recipe, **changes)
-    if continue_steps is not None and (init is None or space is not None or minutes is not None):
-        raise typer.BadParameter("--continue goes with --init DIR, without --space and --minutes")
 
+    from qfa_search.images.folder_space import check_resolution
+    from qfa_search.images.sources import data_for, is_too_large
     from qfa_search.supernet.files import resolve_supernet
     from qfa_search.training.distributed import World
     from qfa_search.training.estimate import phase_times, told
     from qfa_search.training.launch import default_processes, run_together
-    from qfa_search.training.lengths import within_minutes
-    from qfa_search.training.run import check_out, stored_recipe
+    from qfa_search.training.run import check_out, list_to_train
 
+    check_resolution(resolution)
     if out is not None and not dry_run:
         check_out(out, resume=resume)
     start = None if init is None else resolve_supernet(init).weights
-    if continue_steps is not None:
-        assert init is not None
-        assert data is not None
-        assert out is not None
-        chosen, config, teacher = _to_train_on(
-            resolve_supernet(init), data, out, continue_steps, teacher
-        )
-    else:
-        chosen = _space(space, data, resolution, out if resume else None)
     if processes is not None and processes < 1:
         raise typer.BadParameter(f"--processes must be at least 1, got {processes}")
     is_worker = "WORLD_SIZE" in os.environ  # of torchrun
     n = 1 if is_worker else processes or default_processes(config.parts)
     World(0, n).parts(config.parts)  # raises if they cannot be shared
+    is_first = os.environ.get("RANK", "0") == "0"
+    listed = None
+    if data is not None:
+        with notes_on_stderr(quiet or not is_first):
+            starts = [path for path in (start, teacher) if path is not None]
+            listed = list_to_train(data, out or Path(), resume=resume, starts=starts)
+    chosen = _space(space, data, listed, resolution, out if resume else None)
+    n_images, along = images or (IMAGENET_IMAGES if recipe == "imagenet" else DRY_RUN_IMAGES), False
+    if listed is not None:
+        data_for(listed, chosen)  # raises if the images do not fit the space
+        n_images, along = listed.size("train"), is_too_large(listed, chosen)
     if dry_run:
-        n_images = images or (IMAGENET_IMAGES if recipe == "imagenet" else DRY_RUN_IMAGES)
-        n_images, along = _n_images(data, chosen, n_images)
         print_dry_run(chosen, n_images, config, processes=n, along=along)
         return
     assert data is not None
     assert out is not None
-    if resume and minutes is not None:
-        config = stored_recipe(out) or config
-    elif not resume and (minutes is not None or not (quiet or is_worker)):
-        n_images, along = _n_images(data, chosen, 0)
-        times = phase_times(chosen, n_images, config, processes=n, is_teacher_run_along=along)
-        if minutes is not None:
-            config, times = within_minutes(config, times, minutes)
-        if not quiet:
-            tell(f"{space_in_words(chosen)}; as a file: {out / 'space.toml'}")
+    assert listed is not None
+    if is_first and not quiet:
+        tell_images(listed)
+    if not (quiet or is_worker):
+        tell(f"{space_in_words(chosen)}; as a file: {out / 'space.toml'}")
+        if not resume:
+            times = phase_times(chosen, n_images, config, processes=n, is_teacher_run_along=along)
             tell(told(times, n))
     work = partial(
         _train_here,
         chosen,
+        listed,
         data,
         out,
         config,
-        resume=resume or continue_steps is not None,
+        resume=resume,
         teacher=teacher,
         init=start,
         tensorboard=tensorboard,
@@ -233,10 +210,10 @@ def train(
         else:
             run_together(work, n)
     except KeyboardInterrupt:
-        if os.environ.get("RANK", "0") == "0":
+        if is_first:
             tell(f"interrupted; {out} keeps what was done: the same command with --resume goes on")
         raise typer.Exit(130) from None
-    if os.environ.get("RANK", "0") == "0":
+    if is_first:
         from qfa_search.training.run import SUPERNET_FILE
 
         print_result(out / SUPERNET_FILE, data)
@@ -244,6 +221,7 @@ def train(
 
 def _train_here(
     space: SearchSpace,
+    listed: Listed,
     data: str,
     out: Path,
     config: TrainConfig,
@@ -264,6 +242,7 @@ def _train_here(
             data,
             out,
             config,
+            listed=listed,
             resume=resume,
             teacher=teacher,
             init=init,
@@ -273,65 +252,22 @@ def _train_here(
 
 
 def _space(
-    name: str | None, data: str | None, resolution: int | None, resumed: Path | None
+    name: str | None,
+    data: str | None,
+    listed: Listed | None,
+    resolution: int | None,
+    resumed: Path | None,
 ) -> SearchSpace:
     """The space that was asked for, that of the run to go on with, or one fitted to a folder."""
     import search_spaces
-    from qfa_search.images.sources import SPLIT_SEED
+    from qfa_search.images.folder_space import largest_side, space_for_folder
+    from qfa_search.images.published_set import PublishedSet
     from qfa_search.training.run import SPACE_FILE
 
     if name is not None:
         return search_spaces.load(name)
     if resumed is not None and (resumed / SPACE_FILE).is_file():
         return search_spaces.load(resumed / SPACE_FILE)
-    if data is None or data == FASHION_MNIST:
-        return search_spaces.load(FASHION_MNIST)
-    from qfa_search.images.folder_space import largest_side, space_for_folder
-
-    return space_for_folder(
-        Path(data),
-        SPLIT_SEED,
-        resolution=resolution,
-        largest_side=largest_side(),
-    )
-
-
-def _to_train_on(
-    files: SupernetFiles, data: str, out: Path, n_steps: int, teacher: Path | None
-) -> tuple[SearchSpace, TrainConfig, Path]:
-    """Space, recipe and teacher of a finished training that goes on; its split comes along."""
-    from qfa_search.errors import QFAError
-    from qfa_search.images.splits import SPLIT_FILE
-    from qfa_search.training.lengths import trained_on
-    from qfa_search.training.recipe import TEACHER_FILE
-    from qfa_search.training.run import recipe_of
-
-    own_teacher = files.weights.with_name(TEACHER_FILE)
-    if teacher is None and not own_teacher.is_file():
-        raise QFAError(
-            f"{files.name} has no {TEACHER_FILE} beside it to go on with: name one with --teacher"
-        )
-    split = files.weights.with_name(SPLIT_FILE)
-    if split.is_file() and not (out / SPLIT_FILE).exists():
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(split, out / SPLIT_FILE)
-    space = files.space()
-    n_images, _ = _n_images(data, space, 0)
-    return space, trained_on(recipe_of(files.weights), n_steps, n_images), teacher or own_teacher
-
-
-def _n_images(data: str | None, space: SearchSpace, otherwise: int) -> tuple[int, bool]:
-    """Size of the training split, and whether it is too large for memory."""
-    from qfa_search.images.decoding import LARGEST_SET_IN_MEMORY
-    from qfa_search.images.sources import SPLIT_SEED
-    from qfa_search.images.splits import split_folder
-    from qfa_search.training.run import check_classes
-
-    n = otherwise
-    if data == FASHION_MNIST:
-        n = DRY_RUN_IMAGES
-    elif data is not None:
-        split = split_folder(Path(data), SPLIT_SEED)
-        check_classes(data, len(split.classes), space)
-        n = len(split.names["train"])
-    return n, n * space.input_channels * max(space.resolutions) ** 2 > LARGEST_SET_IN_MEMORY
+    if listed is None or isinstance(listed, PublishedSet):
+        return search_spaces.load(data or "fashion-mnist")
+    return space_for_folder(listed, resolution=resolution, largest_side=largest_side())

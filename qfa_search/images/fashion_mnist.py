@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import gzip
-import os
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from qfa_search.errors import DataError
-from qfa_search.images.memory import Images
-from qfa_search.images.splits import (
-    SplitName,
-    hold_out_validation,
-    labels_digest,
-)
+from qfa_search.images.published_set import Arrays, Part, PublishedSet, cache_folder
 
 FASHION_MNIST = "fashion-mnist"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-
-
 MEAN, STD = (0.2860,), (0.3530,)
+CLASSES = (
+    *("t-shirt/top", "trouser", "pullover", "dress", "coat"),
+    *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+)
 
 
-def read_fashion_mnist(
-    part: Literal["train", "test"],
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def fashion_mnist(split_seed: int = 0) -> PublishedSet:
+    """Fashion-MNIST with 5,000 validation images held out by a seed."""
+    return PublishedSet(FASHION_MNIST, CLASSES, read_fashion_mnist, MEAN, STD, split_seed)
+
+
+def read_fashion_mnist(part: Part) -> Arrays:
     """Pixels `(n, 1, 28, 28)` and labels of the published training or test images.
 
     Raises:
@@ -45,7 +40,7 @@ def read_fashion_mnist(
 
 def _folder() -> Path:
     name = "train-images-idx3-ubyte.gz"
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "qfa-search"
+    cache = cache_folder()
     downloaded = cache / "FashionMNIST" / "raw"
     for folder in (DEBIAN_FOLDER, downloaded):
         if (folder / name).is_file():
@@ -74,55 +69,3 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
     if values.size != shape.prod():
         raise DataError(f"{path} holds {values.size} bytes, its header says {shape.prod()}")
     return values.reshape(shape).copy()
-
-
-@dataclass(frozen=True)
-class FashionMnist:
-    """Fashion-MNIST with its split; images are read when first asked for.
-
-    Attributes:
-        split_seed: Seed of the validation split.
-    """
-
-    split_seed: int = 0
-
-    n_classes = 10
-    files_digest = None
-
-    def images(self, split: SplitName) -> Images:
-        """The images of one split.
-
-        Raises:
-            DataError: They are not there or cannot be read.
-        """
-        if split == "test":
-            return self._images(*read_fashion_mnist("test"))
-        pixels, labels = self._train
-        kept, held_out = self._split
-        at = kept if split == "train" else held_out
-        return self._images(pixels[at], labels[at])
-
-    def drawn(self, split: SplitName, n: int) -> Images:
-        """`n` images of one split at random, or all of them."""
-        return self.images(split).drawn(n)
-
-    @property
-    def split_digest(self) -> str:
-        """Fingerprint of the training labels and of which of them are held out."""
-        return labels_digest(self._train[1], self._split[1])
-
-    @cached_property
-    def _train(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        return read_fashion_mnist("train")
-
-    @cached_property
-    def _split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return hold_out_validation(self._train[1], self.split_seed)
-
-    def _images(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Images:
-        return Images(
-            torch.from_numpy(pixels),
-            torch.from_numpy(labels),
-            MEAN,
-            STD,
-        )

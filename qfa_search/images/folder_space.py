@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from qfa_search.images.decoding import side_and_channels
-from qfa_search.images.splits import FolderSplit, split_folder
+from qfa_search.images.splits import FolderSplit
 from search_spaces import SearchSpace, fitted
 from search_spaces.fitted import LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE
 
@@ -16,20 +14,34 @@ LARGEST_SIDE_ON_CPU = 64  # beyond it a training takes days
 
 
 def space_for_folder(
-    root: Path, split_seed: int, *, resolution: int | None, largest_side: int
+    split: FolderSplit, *, resolution: int | None, largest_side: int
 ) -> SearchSpace:
-    """The fitted space for the images in `root`, grey if those looked at are grey.
+    """The fitted space for the images of a folder, grey if those looked at are grey.
 
     Args:
-        root: A folder of class folders.
-        split_seed: Seed of the split.
+        split: The images.
         resolution: Side of the largest images that subnets see; None takes the median of the
             images' shorter sides, at most `largest_side`.
         largest_side: See there.
 
     Raises:
-        DataError: The folder is not of the right form, or its images cannot be read.
+        DataError: The images cannot be read.
         ValueError: `resolution` is not one that fits.
+    """
+    check_resolution(resolution)
+    side, channels = side_and_channels(split.root, _some_names(split))
+    return fitted(
+        image_size=resolution or min(side, largest_side),
+        channels=channels,
+        n_classes=len(split.classes),
+    )
+
+
+def check_resolution(resolution: int | None) -> None:
+    """Nothing, if `resolution` fits a space of own images.
+
+    Raises:
+        ValueError: It does not.
     """
     if resolution is not None and (
         resolution % SIDE_STEP or not SMALLEST_SIDE <= resolution <= LARGEST_SIDE
@@ -38,13 +50,6 @@ def space_for_folder(
             f"--resolution must be a multiple of {SIDE_STEP} from {SMALLEST_SIDE} to "
             f"{LARGEST_SIDE}, got {resolution}"
         )
-    split = split_folder(root, split_seed)
-    side, channels = side_and_channels(root, _some_names(split))
-    return fitted(
-        image_size=resolution or min(side, largest_side),
-        channels=channels,
-        n_classes=len(split.classes),
-    )
 
 
 def largest_side() -> int:

@@ -5,6 +5,7 @@ Splits are "train", "val" (held out of train by a seeded, stratified split) and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,16 +17,15 @@ from torch import Tensor
 
 from qfa_search.errors import DataError
 from qfa_search.images.decoding import decode_all
-from qfa_search.images.splits import (
-    FolderSplit,
-    SplitName,
-)
+from qfa_search.images.layout import SplitName
+from qfa_search.images.names import printable
+from qfa_search.images.splits import FolderSplit
 
 # ImageNet's, for folders; grey is the mean over its colours.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
 GREY_MEAN, GREY_STD = (0.449,), (0.226,)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,36 +88,45 @@ class ImageFolder:
         Raises:
             DataError: They do not fit into memory, too many of them cannot be read, or a
                 class has none left to train on.
+            CheckpointMismatchError: Some are other images than those of the split.
         """
         images = self._decoded(split, np.arange(len(self.split.names[split])))
-        present = torch.bincount(images.labels, minlength=self.n_classes)
-        if split == "train" and int(present.min()) == 0:
-            name = self.split.classes[int(present.argmin())]
-            raise DataError(f"no training image of the class {name} can be read: add some")
+        check_classes_left(split, self.split, images.labels.numpy())
         return images
 
     def drawn(self, split: SplitName, n: int) -> Images:
         """`n` images of one split at random, or all of them; no others are decoded."""
         return self._decoded(split, _drawn(len(self.split.names[split]), n, 0))
 
+    def size(self, split: SplitName) -> int:
+        """Files of one split."""
+        return len(self.split.names[split])
+
     @property
-    def n_classes(self) -> int:
-        """Number of class folders."""
-        return len(self.split.classes)
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes: label i is the i-th."""
+        return self.split.classes
 
     @property
     def split_digest(self) -> str:
         """Fingerprint of the training labels and of which of them are held out."""
-        return self.split.digest
+        return self.split.split_digest
 
     @property
     def files_digest(self) -> str:
         """Fingerprint of all file names and of the split that each is in."""
         return self.split.files_digest
 
+    @property
+    def digest(self) -> str | None:
+        """Fingerprint of all names, splits and contents."""
+        return self.split.digest
+
     def _decoded(self, split: SplitName, at: NDArray[np.int64]) -> Images:
         names = [self.split.names[split][i] for i in at]
-        pixels, kept = decode_all(self.split.root, names, self.channels, self.resolution)
+        expected = self.split.expected_digests(split)
+        digests = None if expected is None else [expected[i] for i in at]
+        pixels, kept = decode_all(self.split.root, names, self.channels, self.resolution, digests)
         mean, std = (GREY_MEAN, GREY_STD) if self.channels == 1 else (MEAN, STD)
         labels = self.split.labels[split][at][kept]
         return Images(torch.from_numpy(pixels), torch.from_numpy(labels), mean, std)
@@ -129,6 +138,19 @@ def resize(images: Tensor, resolution: int) -> Tensor:
         return images
     size = (resolution, resolution)
     return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def check_classes_left(part: SplitName, split: FolderSplit, readable: NDArray[np.int64]) -> None:
+    """Nothing, if every class that a split has is among the labels that were `readable`.
+
+    Raises:
+        DataError: No image of a class is left to train on. Of other splits a warning tells.
+    """
+    gone = [printable(split.classes[i]) for i in np.setdiff1d(split.labels[part], readable)]
+    if gone and part == "train":
+        raise DataError(f"no training image of the class {gone[0]} can be read: add some")
+    if gone:
+        logger.warning("no image of %s in the %s split can be read", ", ".join(gone), part)
 
 
 def _drawn(n_images: int, n: int, seed: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""ImageNet-like folders whose images are decoded when a batch asks for them.
+"""Image folders that memory cannot hold, whose images are decoded when a batch asks for them.
 
 The published recipe: for evaluation the shorter side goes to ceil(r / 0.875) and the centre r x r
 is cut out; for training a random part is resized to r x r and flipped half of the time. Memory
@@ -7,54 +7,93 @@ holds batches, never the data set.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from predictors.files import write_text
-from qfa_search.errors import CheckpointMismatchError, DataError
-from qfa_search.images.decoding import SUFFIXES, UNREADABLE, is_image
+from predictors.files import file_digest
+from qfa_search.errors import DataError
+from qfa_search.images.decoding import (
+    UNREADABLE,
+    check_same,
+    is_too_many,
+    read_image,
+    read_published,
+    reason,
+)
+from qfa_search.images.layout import SplitName
 from qfa_search.images.memory import MEAN, STD
-from qfa_search.images.splits import SplitName, class_folders
+from qfa_search.images.names import printable
+from qfa_search.images.splits import FolderSplit
 
 logger = logging.getLogger(__name__)
 
 CROP_SHARE = 0.875
-N_HELD_OUT = 10_000
-SMALLEST_TRAIN_SHARE = 12  # of a small folder, one image in so many is held out
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 CROP_TRIES = 10
-SPLIT_FILE = "validation_split.json"
+
+
+@dataclass
+class Unreadable:
+    """Images that could not be read, each told of once.
+
+    Attributes:
+        n_images: All images that there are.
+        names: Those that could not be read.
+    """
+
+    n_images: int = 0
+    names: set[str] = field(default_factory=set)
+
+    def add(self, name: str, told: str) -> None:
+        """Leave out one more.
+
+        Raises:
+            DataError: It is one too many.
+        """
+        if name in self.names:
+            return
+        self.names.add(name)
+        if is_too_many(len(self.names), self.n_images):
+            raise DataError(
+                f"{len(self.names)} of {self.n_images} images cannot be read, one of them: "
+                f"{told}; repair or remove them"
+            )
+        logger.warning("an image cannot be read and is left out, %s", told)
 
 
 @dataclass(frozen=True, slots=True)
 class FolderImages:
     """Colour images on disk, in a fixed order.
 
+    Images that cannot be read are left out with a warning, as of folders in memory; too many
+    of them end it.
+
     Attributes:
         root: Folder that `names` are relative to.
         names: One file each.
         labels: Class indices, int64 `(n,)`.
         crop_seed: Seed of random crops and flips; None cuts out the centre.
+        digests: Of what the files must hold; None takes them as they are.
+        is_published: Whether files are read as the published recipe reads them.
+        unreadable: Those that could not be read so far, of all images that these were taken of.
     """
 
     root: Path
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     crop_seed: int | None = None
+    digests: tuple[str, ...] | None = None
+    is_published: bool = False
+    unreadable: Unreadable = field(default_factory=lambda: Unreadable(), compare=False)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -62,7 +101,9 @@ class FolderImages:
     def take(self, indices: Sequence[int] | NDArray[np.int64]) -> FolderImages:
         """The images at `indices`, in that order."""
         at = np.asarray(indices, dtype=np.int64)
-        return replace(self, names=tuple(self.names[i] for i in at), labels=self.labels[at])
+        digests = None if self.digests is None else tuple(self.digests[i] for i in at)
+        names = tuple(self.names[i] for i in at)
+        return replace(self, names=names, labels=self.labels[at], digests=digests)
 
     def drawn(self, n: int, seed: int = 0) -> FolderImages:
         """`n` images in random order; all if there are fewer."""
@@ -91,34 +132,43 @@ class FolderImages:
             float32 images `(n, 3, r, r)` for every resolution r, and labels.
 
         Raises:
-            DataError: An image cannot be read.
+            DataError: Too many images cannot be read.
+            CheckpointMismatchError: Some hold something else than `digests` say.
         """
         starts = range(0, len(self), batch_size)
         with ThreadPoolExecutor(threads) as pool:
 
-            def submit(start: int) -> Iterator[dict[int, Tensor]]:
+            def submit(start: int) -> Iterator[dict[int, Tensor] | None]:
                 stop = min(start + batch_size, len(self))
                 return pool.map(lambda i: self._views(i, resolutions), range(start, stop))
 
             coming = submit(0) if len(self) else iter(())
             for start in starts:
-                views = list(coming)
+                found = list(coming)
                 if start + batch_size < len(self):
                     coming = submit(start + batch_size)
-                labels = torch.from_numpy(self.labels[start : start + batch_size])
+                readable = [i for i, views in enumerate(found) if views is not None]
+                views = [view for view in found if view is not None]
+                if not views:
+                    raise DataError(
+                        f"none of {len(found)} images of a batch can be read, the first: "
+                        f"{printable(self.root / self.names[start])}"
+                    )
+                labels = torch.from_numpy(self.labels[start : start + batch_size][readable])
                 yield {r: _normalized([view[r] for view in views]) for r in resolutions}, labels
 
-    def _views(self, index: int, resolutions: Sequence[int]) -> dict[int, Tensor]:
-        """uint8 `(3, r, r)` of one image for every resolution r."""
-        from PIL import Image
+    def _views(self, index: int, resolutions: Sequence[int]) -> dict[int, Tensor] | None:
+        """uint8 `(3, r, r)` of one image for every resolution r; None if it cannot be read."""
         from torchvision.transforms.v2 import functional as T
 
         path = self.root / self.names[index]
         try:
-            with Image.open(path) as file:
-                image = file.convert("RGB")  # as the published recipe, without orientation tags
+            if self.digests is not None and file_digest(path) != self.digests[index]:
+                check_same(self.root, [self.names[index]], len(self))
+            image = read_published(path) if self.is_published else read_image(path, 3)
         except UNREADABLE as error:
-            raise DataError(f"cannot read image {path}: {error}; repair or remove it") from error
+            self.unreadable.add(self.names[index], f"{printable(path)}: {reason(error)}")
+            return None
         if self.crop_seed is not None:
             rng = np.random.default_rng([self.crop_seed, index])
             box = _random_box(rng, height=image.height, width=image.width)
@@ -136,108 +186,58 @@ class FolderImages:
 
 @dataclass(frozen=True)
 class FolderData:
-    """An image folder with train/CLASS and val/CLASS, and a validation split held out of train.
+    """An image folder that memory cannot hold.
 
     Attributes:
-        root: The folder.
-        split_seed: Seed of the validation split, 10,000 random training images.
-        split_file: Where the split is stored when it is first made, and read from afterwards.
+        split: Which images are in which split.
+        is_published: Whether files are read as the published recipe reads them: no orientation
+            tags, transparency dropped, 16 bits clipped.
+        crop_seed: Seed of the random crops of training images.
     """
 
-    root: Path
-    split_seed: int
-    split_file: Path | None = None
+    split: FolderSplit
+    is_published: bool = False
+    crop_seed: int = 0
 
     def images(self, split: SplitName) -> FolderImages:
-        """The images of one split; "test" is the val folder, "train" comes in random crops.
+        """The images of one split; "train" comes in random crops."""
+        return FolderImages(
+            self.split.root,
+            self.split.names[split],
+            self.split.labels[split],
+            self.crop_seed if split == "train" else None,
+            self.split.expected_digests(split),
+            self.is_published,
+            Unreadable(self.size(split)),
+        )
 
-        Raises:
-            DataError: They are not there.
-            CheckpointMismatchError: The training images are not those of the stored split.
-        """
-        if split == "test":
-            return _listed(self.root, "val", self.classes)
-        is_held_out = np.zeros(len(self._train), dtype=bool)
-        is_held_out[self._held_out] = True
-        if split == "val":
-            return self._train.take(np.flatnonzero(is_held_out))
-        return replace(self._train.take(np.flatnonzero(~is_held_out)), crop_seed=self.split_seed)
+    def drawn(self, split: SplitName, n: int) -> FolderImages:
+        """`n` images of one split at random, or all of them."""
+        return self.images(split).drawn(n)
 
-    @cached_property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the class folders in train, sorted: label i is the i-th."""
-        return tuple(path.name for path in class_folders(self.root / "train"))
+    def size(self, split: SplitName) -> int:
+        """Files of one split."""
+        return len(self.split.names[split])
 
     @property
-    def n_classes(self) -> int:
-        """Number of class folders in train."""
-        return len(self.classes)
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes: label i is the i-th."""
+        return self.split.classes
 
-    @cached_property
-    def _train(self) -> FolderImages:
-        return _listed(self.root, "train", self.classes)
+    @property
+    def split_digest(self) -> str:
+        """Fingerprint of the training labels and of which of them are held out."""
+        return self.split.split_digest
 
-    @cached_property
-    def _held_out(self) -> NDArray[np.int64]:
-        n = len(self._train)
-        digest = hashlib.sha256("\n".join(self._train.names).encode()).hexdigest()[:16]
-        if self.split_file is not None and self.split_file.is_file():
-            return _read_split(self.split_file, self.root, self._train.names, digest)
-        n_held_out = min(N_HELD_OUT, n // SMALLEST_TRAIN_SHARE)
-        if n_held_out == 0:
-            raise DataError(f"{self.root}/train has {n} images, too few to hold some out")
-        chosen = np.sort(np.random.default_rng(self.split_seed).permutation(n)[:n_held_out])
-        if self.split_file is not None:
-            content = {
-                "format": "qfa-search validation split",
-                "seed": self.split_seed,
-                "n_train_images": n,
-                "train_digest": digest,
-                "held_out": [self._train.names[i] for i in chosen],
-            }
-            try:
-                write_text(self.split_file, json.dumps(content, indent=0) + "\n")
-            except OSError as error:  # the seed gives the same split again
-                logger.warning("the validation split is not stored: %s", error)
-        return chosen
+    @property
+    def files_digest(self) -> str:
+        """Fingerprint of all file names and of the split that each is in."""
+        return self.split.files_digest
 
-
-def _read_split(path: Path, root: Path, names: tuple[str, ...], digest: str) -> NDArray[np.int64]:
-    try:
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if stored["train_digest"] != digest:
-            raise CheckpointMismatchError(
-                f"the training images of {root} are not the {stored['n_train_images']} that the "
-                f"validation split in {path} was made of: give that folder, or remove the file to "
-                "make another split"
-            )
-        place = {name: i for i, name in enumerate(names)}
-        return np.array([place[name] for name in stored["held_out"]], dtype=np.int64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a readable validation split: {error!r}") from error
-
-
-def _listed(root: Path, part: str, classes: Sequence[str]) -> FolderImages:
-    class_folders(root / part)
-    names: list[str] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = [
-            os.path.relpath(os.path.join(folder, file), root)
-            for folder, _, files in os.walk(root / part / name)
-            for file in files
-            if is_image(file)
-        ]
-        names += sorted(found)
-        labels += [label] * len(found)
-        if part == "train" and not found:
-            raise DataError(f"{root / part / name} has no images")
-    foreign = sorted({p.name for p in class_folders(root / part)} - set(classes))
-    if foreign:
-        raise DataError(f"{root / part} has the class {foreign[0]}, train has no such class")
-    if not names:
-        raise DataError(f"{root / part} has no images (looked for {', '.join(SUFFIXES)})")
-    return FolderImages(root, tuple(names), np.array(labels, dtype=np.int64))
+    @property
+    def digest(self) -> str | None:
+        """Fingerprint of all names, splits and contents; None where contents are not known."""
+        return self.split.digest
 
 
 def _random_box(rng: np.random.Generator, *, height: int, width: int) -> tuple[int, int, int, int]:

@@ -1,52 +1,104 @@
-"""The one opener: a data set by name or folder, and the images to train on."""
+"""The one opener: a data set by name or folder, to train on, or as a supernet was trained on it."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from qfa_search.errors import DataError
-from qfa_search.images import decoding, splits
-from qfa_search.images.fashion_mnist import FASHION_MNIST, FashionMnist
+from predictors.files import file_digest, read_metadata
+from qfa_search.errors import CheckpointMismatchError, DataError
+from qfa_search.images import decoding
+from qfa_search.images.cifar10 import CIFAR10, cifar10
+from qfa_search.images.digests import content_digests
+from qfa_search.images.fashion_mnist import FASHION_MNIST, fashion_mnist
+from qfa_search.images.layout import SPLIT_NAMES
 from qfa_search.images.memory import ImageFolder
-from qfa_search.images.on_disk import SPLIT_FILE as ON_DISK_SPLIT_FILE
+from qfa_search.images.names import printable
 from qfa_search.images.on_disk import FolderData
-from qfa_search.images.splits import (
+from qfa_search.images.published_set import PublishedSet
+from qfa_search.images.split_file import (
+    EARLIER_SPLIT_FILE,
+    SPLIT_FILE,
+    read_earlier_split,
+    read_known,
     read_split,
-    split_folder,
+    write_split,
 )
+from qfa_search.images.splits import FolderSplit, KnownImages, split_folder
 from search_spaces import SearchSpace
 
 SPLIT_SEED = 0
+PUBLISHED_SETS: Mapping[str, Callable[[int], PublishedSet]] = {
+    FASHION_MNIST: fashion_mnist,
+    CIFAR10: cifar10,
+}
+ON_DISK = "imagenet"  # preprocessing of images on disk, in a supernet's metadata
+UPRIGHT = "upright"  # whether such images are read as others are, and not as published
+
+Listed = PublishedSet | FolderSplit
+Data = PublishedSet | ImageFolder | FolderData
+
+logger = logging.getLogger(__name__)
 
 
-def open_images(
-    source: str, space: SearchSpace, out: Path, *, resume: bool
-) -> FashionMnist | ImageFolder | FolderData:
-    """The images to train on; a set that memory cannot hold is decoded as training needs it.
+def list_images(
+    source: str,
+    *,
+    split_seed: int = SPLIT_SEED,
+    split_file: Path | None = None,
+    starts: Sequence[Path] = (),
+) -> Listed:
+    """The images of `source` and their splits; nothing is decoded.
 
-    That takes colour images with a train and a val folder, and the preprocessing of the
-    published recipe. A run that goes on keeps the split that is stored in `out`.
+    Args:
+        source: "fashion-mnist", "cifar10" or a folder of class folders.
+        split_seed: Seed of what is held out.
+        split_file: A stored split of the folder, taken if it is there.
+        starts: Files of supernets and teachers that a training starts or learns from: images
+            that they were trained on are not held out.
 
     Raises:
-        DataError: The folder is not of the right form.
+        DataError: There is no such folder, or it is not made of class folders with images.
+        CheckpointMismatchError: The folder lacks images of the stored split.
+    """
+    if source in PUBLISHED_SETS:
+        found = PUBLISHED_SETS[source](split_seed)
+        _warn_of_other_split(found, starts)
+        return found
+    if split_file is not None and split_file.is_file():
+        return read_split(split_file, Path(source))
+    return split_folder(Path(source), split_seed, known=_known(starts))
+
+
+def data_for(listed: Listed, space: SearchSpace) -> Data:
+    """Listed images for the networks of `space`; those that memory cannot hold stay on disk.
+
+    Raises:
+        DataError: They do not fit the space.
     """
     resolution = max(space.resolutions)
-    data = open_data(
-        source,
-        channels=space.input_channels,
-        resolution=resolution,
-        split_seed=SPLIT_SEED,
-        split_file=out / splits.SPLIT_FILE if resume else None,
-    )
-    if isinstance(data, FashionMnist):
+    data = _in_memory(listed, space.input_channels, resolution)
+    name = listed.name if isinstance(listed, PublishedSet) else printable(listed.root)
+    if len(listed.classes) != space.n_classes:
+        raise DataError(
+            f"{name} has {len(listed.classes)} classes, {printable(space.name)} {space.n_classes}"
+        )
+    if isinstance(listed, PublishedSet) or not is_too_large(listed, space):
         return data
-    shape = (len(data.split.names["train"]), space.input_channels, resolution, resolution)
-    is_too_large = np.prod(shape, dtype=np.int64) > decoding.LARGEST_SET_IN_MEMORY
-    if is_too_large and space.input_channels == 3 and (Path(source) / "val").is_dir():
-        return FolderData(Path(source), SPLIT_SEED, out / ON_DISK_SPLIT_FILE)
-    return data
+    return FolderData(listed)
+
+
+def is_too_large(listed: Listed, space: SearchSpace) -> bool:
+    """Whether memory cannot hold the training images; colour images then stay on disk."""
+    if isinstance(listed, PublishedSet) or space.input_channels != 3:
+        return False
+    shape = (len(listed.names["train"]), 3, max(space.resolutions), max(space.resolutions))
+    return bool(np.prod(shape, dtype=np.int64) > decoding.LARGEST_SET_IN_MEMORY)
 
 
 def open_data(
@@ -54,13 +106,13 @@ def open_data(
     *,
     channels: int,
     resolution: int,
-    split_seed: int = 0,
+    split_seed: int = SPLIT_SEED,
     split_file: Path | None = None,
-) -> FashionMnist | ImageFolder:
-    """The data set called `source`: "fashion-mnist", or a folder of class folders.
+) -> PublishedSet | ImageFolder:
+    """The data set called `source`, with images that are decoded when asked for.
 
     Args:
-        source: The name or the folder.
+        source: "fashion-mnist", "cifar10" or a folder of class folders.
         channels: 1 for grey, 3 for colour.
         resolution: Side that folder images are brought to.
         split_seed: Seed of the split.
@@ -69,11 +121,207 @@ def open_data(
     Raises:
         DataError: There is no such folder, or it is not made of class folders with images.
     """
-    if source == FASHION_MNIST:
-        if channels != 1:
-            raise DataError(f"fashion-mnist images are grey, the space wants {channels} channels")
-        return FashionMnist(split_seed)
-    root = Path(source)
-    if split_file is not None and split_file.is_file():
-        return ImageFolder(read_split(split_file, root), channels, resolution)
-    return ImageFolder(split_folder(root, split_seed), channels, resolution)
+    listed = list_images(source, split_seed=split_seed, split_file=split_file)
+    return _in_memory(listed, channels, resolution)
+
+
+def _in_memory(listed: Listed, channels: int, resolution: int) -> PublishedSet | ImageFolder:
+    if isinstance(listed, FolderSplit):
+        return ImageFolder(listed, channels, resolution)
+    if channels != listed.channels:
+        kind = "grey" if listed.channels == 1 else "colour"
+        raise DataError(f"{listed.name} images are {kind}, the space wants {channels} channels")
+    return listed
+
+
+def open_as_trained(
+    source: str, space: SearchSpace, weights: Path, metadata: Mapping[str, Any]
+) -> Data:
+    """The images of `source`, split as in the training of a supernet, and the same images.
+
+    The split is the one that is stored beside the supernet, or made again by its seed. Contents
+    are compared with the supernet's digest, or when images are decoded.
+
+    Args:
+        source: As of `list_images`.
+        space: Space of the supernet.
+        weights: Its file.
+        metadata: Its metadata.
+
+    Raises:
+        DataError: There are no such images, or of other classes.
+        CheckpointMismatchError: They are other images than those of the training.
+    """
+    is_on_disk = metadata.get("preprocessing") == ON_DISK
+    listed = _listed_as_trained(source, weights, metadata)
+    if len(listed.classes) != space.n_classes:
+        raise DataError(
+            f"{printable(source)} has {len(listed.classes)} classes, the supernet {space.n_classes}"
+        )
+    _check_split(source, listed, weights, metadata)
+    listed = _check_contents(source, listed, weights, metadata)
+    if is_on_disk and isinstance(listed, FolderSplit):
+        return FolderData(listed, is_published=not metadata.get(UPRIGHT))
+    return _in_memory(listed, space.input_channels, max(space.resolutions))
+
+
+def data_metadata(source: str, data: Data, split_seed: int = SPLIT_SEED) -> dict[str, Any]:
+    """What a supernet says of the images that it was trained on.
+
+    Returns:
+        The name of the data set, its classes in the order of outputs, its digest (names, splits
+        and contents), and its split: the seed and fingerprints of labels and of file names.
+    """
+    split = {"seed": split_seed, "digest": data.split_digest, "files": data.files_digest}
+    found: dict[str, Any] = {
+        "data": data.name if isinstance(data, PublishedSet) else Path(source).resolve().name,
+        "classes": list(data.classes),
+        "data_digest": data.digest,
+        "split": {key: value for key, value in split.items() if value is not None},
+    }
+    if isinstance(data, FolderData):
+        found |= {"preprocessing": ON_DISK, UPRIGHT: True}
+    return found
+
+
+def class_names(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Names of a supernet's classes in the order of its outputs; None if it does not know them."""
+    if "classes" in metadata:
+        return tuple(metadata["classes"])
+    name = _published_name(metadata)
+    return None if name is None else PUBLISHED_SETS[name](SPLIT_SEED).classes
+
+
+def _published_name(metadata: Mapping[str, Any]) -> str | None:
+    """The published set that a supernet was trained on; None for a folder, whatever its name."""
+    is_folder = "files" in metadata.get("split", {})
+    name = str(metadata.get("data"))
+    return name if name in PUBLISHED_SETS and not is_folder else None
+
+
+def _listed_as_trained(source: str, weights: Path, metadata: Mapping[str, Any]) -> Listed:
+    seed, root = metadata["split"]["seed"], Path(source)
+    if source in PUBLISHED_SETS:
+        return PUBLISHED_SETS[source](seed)
+    stored = weights.with_name(SPLIT_FILE)
+    if stored.is_file():
+        return read_split(stored, root)
+    if metadata["split"].get("digest") is not None:
+        return split_folder(root, seed, by_content="data_digest" in metadata)
+    split = split_folder(root, seed, by_content=False)  # what it was trained on is not known
+    earlier = weights.with_name(EARLIER_SPLIT_FILE)
+    if earlier.is_file():
+        split = read_earlier_split(earlier, split)
+    try:
+        write_split(stored, split)
+    except OSError as error:  # the seed gives the same split again
+        logger.warning("the validation split is not stored: %s", error)
+    return split
+
+
+def _check_split(source: str, listed: Listed, weights: Path, metadata: Mapping[str, Any]) -> None:
+    """Compare classes, labels and file names with those of the training."""
+    names = metadata.get("classes")
+    if names is not None and isinstance(listed, FolderSplit) and tuple(names) != listed.classes:
+        both = zip(names, listed.classes, strict=True)
+        one, other = next((a, b) for a, b in both if a != b)
+        raise CheckpointMismatchError(
+            f"{printable(source)} is not what {printable(weights)} was trained on: it has the "
+            f"class {printable(other)} in the place of {printable(one)}"
+        )
+    split = metadata["split"]
+    found = {"digest": listed.split_digest, "files": listed.files_digest}
+    for key, digest in found.items():
+        before = split.get(key)
+        if None not in (before, digest) and before != digest:
+            raise CheckpointMismatchError(
+                f"{printable(source)} is not what {printable(weights)} was trained on: the {key} "
+                f"of its split is {digest}, the supernet's {before}. Scores would count images "
+                "that it was trained on; give the same images"
+            )
+
+
+def _check_contents(
+    source: str, listed: Listed, weights: Path, metadata: Mapping[str, Any]
+) -> Listed:
+    """Compare contents with those of the training; tell where that is not possible."""
+    expected, name = metadata.get("data_digest"), _published_name(metadata)
+    if isinstance(listed, PublishedSet):
+        if name != listed.name:
+            logger.warning(
+                "%s was trained on a folder, not on %s itself: its pixels may be others",
+                *(printable(weights), listed.name),
+            )
+            return listed
+        is_other = expected is not None and listed.digest != expected
+    else:
+        if expected is None:
+            logger.warning(
+                "%s does not say what its images held: the names in %s were compared, not the "
+                "contents",
+                *(printable(weights), printable(source)),
+            )
+            return listed
+        if name is not None:
+            logger.warning(
+                "%s was trained on %s itself: the labels in %s were compared, not the contents",
+                *(printable(weights), name, printable(source)),
+            )
+            return listed
+        if listed.digests is None:
+            listed = _with_contents(listed)
+        is_other = listed.digest != expected
+    if is_other:
+        raise CheckpointMismatchError(
+            f"{printable(source)} is not what {printable(weights)} was trained on: images have "
+            "another content under the same name. Scores would count images that it was trained "
+            "on; give the same images"
+        )
+    return listed
+
+
+def _with_contents(split: FolderSplit) -> FolderSplit:
+    digests = {
+        part: tuple(digest or "" for digest in content_digests(split.root, split.names[part]))
+        for part in SPLIT_NAMES
+    }
+    return replace(split, digests=digests, is_stored=False)
+
+
+def _known(starts: Sequence[Path]) -> KnownImages:
+    """What is stored beside supernets and teachers of the images that they were trained on."""
+    known = KnownImages()
+    for start in starts:
+        metadata = _start_metadata(start)
+        stored = start.with_name(SPLIT_FILE)
+        files = metadata.get("split", {}).get("files")
+        if stored.is_file() and files in (None, file_digest(stored)):
+            known = known.joined(read_known(stored))
+        elif _published_name(metadata) is None:
+            logger.warning(
+                "no split of %s lies beside it: images that it was trained on may be held out",
+                printable(start),
+            )
+    return known
+
+
+def _warn_of_other_split(found: PublishedSet, starts: Sequence[Path]) -> None:
+    for start in starts:
+        metadata = _start_metadata(start)
+        digest = metadata.get("split", {}).get("digest")
+        if _published_name(metadata) == found.name and digest != found.split_digest:
+            logger.warning(
+                "%s was trained on another split of %s: images that it was trained on may be "
+                "held out",
+                *(printable(start), found.name),
+            )
+
+
+def _start_metadata(start: Path) -> dict[str, Any]:
+    """Metadata of a supernet or a teacher; nothing of what is neither, which is told later."""
+    for kind in ("supernet", "teacher"):
+        try:
+            return read_metadata(start, kind)
+        except ValueError:
+            continue
+    return {}

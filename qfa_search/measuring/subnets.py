@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictors.files import read_metadata
-from qfa_search.errors import CheckpointMismatchError, DataError
 from qfa_search.measuring.device import AUTO, check_device, resolve_device
 from qfa_search.measuring.scoring import (
     LARGEST_SEQUENTIAL_SIDE,
@@ -26,9 +25,9 @@ from qfa_search.measuring.scoring import (
 )
 
 if TYPE_CHECKING:
+    from qfa_search.images.layout import SplitName
     from qfa_search.images.memory import Images
     from qfa_search.images.on_disk import FolderImages
-    from qfa_search.images.splits import SplitName
     from qfa_search.measuring.evaluation import Evaluation
     from qfa_search.supernet.extract import StaticNetwork
     from qfa_search.supernet.mobilenet_v3 import Supernet
@@ -44,7 +43,7 @@ class MeasureConfig:
 
     Attributes:
         supernet: Supernet file.
-        data: "fashion-mnist" or a folder.
+        data: "fashion-mnist", "cifar10" or a folder.
         split: Images to score on; recalibration always uses training images.
         recalibration: How statistics are made anew.
         device: "cpu", "cuda", "cuda:N", or "auto": the GPU where there is one.
@@ -139,16 +138,6 @@ def measured_network(config: MeasureConfig, subnet: Subnet) -> StaticNetwork:
         )
 
 
-def measured_images(config: MeasureConfig) -> Images | FolderImages:
-    """The images that `measure` scores on.
-
-    Raises:
-        DataError: The images do not fit the supernet or cannot be read.
-        CheckpointMismatchError: The images are split otherwise than in the training.
-    """
-    return _workspace(config)[2]
-
-
 def _measure_group(
     config: MeasureConfig, indices: range, X: NDArray[np.int64]
 ) -> list[Measurement]:
@@ -187,37 +176,13 @@ def _workspace(
     config: MeasureConfig,
 ) -> tuple[Supernet, Images | FolderImages, Images | FolderImages]:
     """Supernet, recalibration images and images to score on; loaded once per process."""
-    from qfa_search.images.sources import open_data
-    from qfa_search.images.splits import SPLIT_FILE
+    from qfa_search.images.sources import open_as_trained
     from qfa_search.supernet.allocator import reuse_freed_memory
     from qfa_search.supernet.storage import read_supernet
 
     reuse_freed_memory()
     supernet, metadata = read_supernet(config.supernet)
-    space = supernet.space
-    split: dict[str, Any] = metadata["split"]
-    if metadata.get("preprocessing") == IMAGENET:
-        return supernet, *_imagenet(config, split["seed"], supernet.space.n_classes)
-    split_file = config.supernet.with_name(SPLIT_FILE)
-    data = open_data(
-        config.data,
-        channels=space.input_channels,
-        resolution=max(space.resolutions),
-        split_seed=split["seed"],
-        split_file=split_file,
-    )
-    if data.n_classes != space.n_classes:
-        raise DataError(
-            f"{config.data} has {data.n_classes} classes, the supernet {space.n_classes}"
-        )
-    found = {"digest": data.split_digest, "files": data.files_digest}
-    for key, digest in found.items():
-        if digest != split.get(key, digest):
-            raise CheckpointMismatchError(
-                f"{config.data} is not what {config.supernet} was trained on: the {key} of its "
-                f"split is {digest}, the supernet's {split[key]}. Scores would count images that "
-                "it was trained on; give the same images"
-            )
+    data = open_as_trained(config.data, supernet.space, config.supernet, metadata)
     drawn = data.drawn("train", config.recalibration.n_images)
     return supernet, drawn, data.images(config.split)
 
@@ -225,24 +190,10 @@ def _workspace(
 @contextmanager
 def _warnings_told_once() -> Iterator[None]:
     """Of unreadable images the first process told already."""
-    from qfa_search.images.decoding import logger
-
+    logger = logging.getLogger("qfa_search.images")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _imagenet(
-    config: MeasureConfig, split_seed: int, n_classes: int
-) -> tuple[FolderImages, FolderImages]:
-    """Images of the user's folder; its validation split is stored beside the supernet."""
-    from qfa_search.images.on_disk import SPLIT_FILE, FolderData
-
-    folder = FolderData(Path(config.data), split_seed, config.supernet.with_name(SPLIT_FILE))
-    if len(folder.classes) != n_classes:
-        raise DataError(f"{config.data} has {len(folder.classes)} classes, expected {n_classes}")
-    train = folder.images("train").drawn(config.recalibration.n_images)
-    return train, folder.images(config.split)

@@ -41,12 +41,12 @@ class SupernetFiles:
         Raises:
             DataError: It was trained on a folder that is not in the current folder.
         """
-        from qfa_search.images.fashion_mnist import FASHION_MNIST
+        from qfa_search.images.sources import PUBLISHED_SETS
 
         if given is not None:
             return str(given)
         name = str(read_metadata(self.weights, "supernet").get("data", ""))
-        if name == FASHION_MNIST or (name and Path(name).is_dir()):
+        if name in PUBLISHED_SETS or (name and Path(name).is_dir()):
             return name
         raise DataError(
             f"the supernet {self.name} was trained on the images of {name or 'a folder'}, which "

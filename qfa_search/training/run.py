@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from predictors.files import file_digest, read_metadata, write_text
-from qfa_search.errors import DataError, QFAError
-from qfa_search.images import decoding, splits
-from qfa_search.images.fashion_mnist import FashionMnist
-from qfa_search.images.memory import ImageFolder
-from qfa_search.images.on_disk import FolderData
-from qfa_search.images.sources import SPLIT_SEED, open_images
-from qfa_search.measuring.subnets import IMAGENET
+from qfa_search.errors import QFAError
+from qfa_search.images.published_set import PublishedSet
+from qfa_search.images.sources import Listed, data_for, data_metadata, list_images
+from qfa_search.images.split_file import SPLIT_FILE, write_split
 from qfa_search.supernet.storage import read_supernet, save_supernet
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import join_world
-from qfa_search.training.lengths import steps_of_phases
 from qfa_search.training.metrics import metrics_writer
 from qfa_search.training.phase import Progress
-from qfa_search.training.recipe import TEACHER_FILE, train_supernet
+from qfa_search.training.recipe import train_supernet
 from qfa_search.training.scores import corner_scores
 from qfa_search.training.stop import stop_requests
 from search_spaces import SearchSpace, to_toml
 
 SUPERNET_FILE = "supernet.safetensors"
 SPACE_FILE = "space.toml"
-RECIPE_FILE = "recipe.json"
 
 
 def check_out(out: Path, *, resume: bool) -> None:
@@ -47,34 +40,13 @@ def check_out(out: Path, *, resume: bool) -> None:
         raise QFAError(f"{out} holds an unfinished training: add --resume, or choose another --out")
 
 
-def recipe_of(path: Path) -> TrainConfig:
-    """The recipe that the supernet of a file was trained by.
+def list_to_train(source: str, out: Path, *, resume: bool, starts: Sequence[Path]) -> Listed:
+    """The images of a training, split; a run that goes on keeps the split that `out` stores.
 
     Raises:
-        ValueError: Unreadable file, or a recipe of another version.
+        DataError: The folder is not of the right form.
     """
-    try:
-        return TrainConfig(**read_metadata(path, "supernet")["recipe"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} has no recipe of this version: {error}") from error
-
-
-def stored_recipe(out: Path) -> TrainConfig | None:
-    """The recipe of the training that started in `out`, if one did."""
-    path = out / RECIPE_FILE
-    if not path.is_file():
-        return None
-    return TrainConfig(**json.loads(path.read_text(encoding="utf-8")))
-
-
-def check_classes(source: str, n_classes: int, space: SearchSpace) -> None:
-    """Nothing, if images of `n_classes` classes fit `space`.
-
-    Raises:
-        DataError: They do not.
-    """
-    if n_classes != space.n_classes:
-        raise DataError(f"{source} has {n_classes} classes, {space.name} {space.n_classes}")
+    return list_images(source, split_file=out / SPLIT_FILE if resume else None, starts=starts)
 
 
 def train(
@@ -83,6 +55,7 @@ def train(
     out: Path,
     config: TrainConfig,
     *,
+    listed: Listed | None = None,
     resume: bool = False,
     teacher: Path | None = None,
     init: Path | None = None,
@@ -93,9 +66,10 @@ def train(
 
     Args:
         space: What to train.
-        source: "fashion-mnist" or a folder.
+        source: "fashion-mnist", "cifar10" or a folder.
         out: Folder for space, split, checkpoints, metrics, teacher and `supernet.safetensors`.
         config: Recipe.
+        listed: The images of `source`, where the caller has listed them already.
         resume: Go on from the checkpoints in `out`.
         teacher: File of a dense teacher or a supernet to learn from; none is trained then.
         init: Supernet file that the float network starts from, as far as shapes agree.
@@ -110,20 +84,19 @@ def train(
     """
     path = out / SUPERNET_FILE
     check_out(out, resume=resume)
-    data = open_images(source, space, out, resume=resume)
-    check_classes(source, data.n_classes, space)
+    if listed is None:
+        starts = [path for path in (init, teacher) if path is not None]
+        listed = list_to_train(source, out, resume=resume, starts=starts)
+    data = data_for(listed, space)
     start = None if init is None else read_supernet(init)[0]
     out.mkdir(parents=True, exist_ok=True)
     with join_world() as world, metrics_writer(out, tensorboard=tensorboard) as write_metrics:
         if world.is_first:
             write_text(out / SPACE_FILE, to_toml(space))
-            write_text(out / RECIPE_FILE, json.dumps(asdict(config), indent=1) + "\n")
-            if teacher is not None and not (out / TEACHER_FILE).exists():
-                shutil.copyfile(teacher, out / TEACHER_FILE)
-            if isinstance(data, ImageFolder):
-                splits.write_split(out / splits.SPLIT_FILE, data.split)
+            if not isinstance(data, PublishedSet):
+                write_split(out / SPLIT_FILE, data.split)
         else:  # the first process tells of unreadable images
-            decoding.logger.setLevel(logging.ERROR)
+            logging.getLogger("qfa_search.images").setLevel(logging.ERROR)
         images = data.images("train")
         with stop_requests(world) as check_for_stop:
 
@@ -146,13 +119,11 @@ def train(
         if world.is_first:
             scores = corner_scores(trained, images, data.images("val"), config.batch_size)
             metadata = {
-                "data": source if isinstance(data, FashionMnist) else Path(source).name,
+                **data_metadata(source, data),
                 "recipe": asdict(config),
                 "processes": world.size,
                 "scores": scores,
-                "steps": steps_of_phases(config, len(images)),
                 **_origins(init, teacher),
-                **_split_metadata(data),
             }
             save_supernet(path, trained.supernet, metadata)
     return path
@@ -168,13 +139,3 @@ def _origins(init: Path | None, teacher: Path | None) -> dict[str, Any]:
     if teacher is not None:
         found["teacher"] = {"digest": file_digest(teacher)}
     return found
-
-
-def _split_metadata(data: FashionMnist | ImageFolder | FolderData) -> dict[str, Any]:
-    """What measuring needs to know to score on the same images."""
-    if isinstance(data, FolderData):
-        return {"preprocessing": IMAGENET, "split": {"seed": data.split_seed}}
-    split = {"seed": SPLIT_SEED, "digest": data.split_digest}
-    if data.files_digest is not None:
-        split["files"] = data.files_digest
-    return {"split": split}

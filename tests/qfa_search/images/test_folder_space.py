@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qfa_search.images.folder_space import space_for_folder
+from qfa_search.images.folder_space import check_resolution, space_for_folder
+from qfa_search.images.splits import split_folder
 
 
 def _folder(root, mode, size):
@@ -17,7 +18,7 @@ def _folder(root, mode, size):
 
 
 def _space(root, resolution=None):
-    return space_for_folder(root, 0, resolution=resolution, largest_side=64)
+    return space_for_folder(split_folder(root, 0), resolution=resolution, largest_side=64)
 
 
 def test_the_space_has_the_size_channels_and_classes_of_the_images(tmp_path):
@@ -36,6 +37,6 @@ def test_large_images_are_brought_down_and_a_resolution_is_taken(tmp_path):
 
 
 @pytest.mark.parametrize("resolution", [12, 30, 228])
-def test_a_resolution_out_of_range_is_refused(tmp_path, resolution):
+def test_a_resolution_out_of_range_is_refused(resolution):
     with pytest.raises(ValueError, match="multiple of 4 from 16 to 224"):
-        _space(tmp_path, resolution=resolution)
+        check_resolution(resolution)

@@ -79,12 +79,13 @@ def test_a_class_without_readable_training_images_is_named(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for i in range(4):
-            Image.new("L", (4, 4)).save(tmp_path / name / f"{i}.png")
-    for name in _open(tmp_path).split.names["train"]:
+            Image.new("L", (4, 4), ord(name) + 10 * i).save(tmp_path / name / f"{i}.png")
+    data = _open(tmp_path)
+    for name in data.split.names["train"]:
         if name.startswith("b/"):
-            (tmp_path / name).write_bytes(b"")
+            (tmp_path / name).write_bytes(b"junk")
     with pytest.raises(DataError, match="no training image of the class b"):
-        _open(tmp_path).images("train")
+        data.images("train")
 
 
 def test_drawn_images_are_those_drawn_from_all(image_folder):

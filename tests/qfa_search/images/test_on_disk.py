@@ -1,16 +1,21 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import qfa_search
-from qfa_search.errors import CheckpointMismatchError, DataError
+from qfa_search.errors import DataError
 from qfa_search.images.on_disk import MEAN, STD, FolderData
+from qfa_search.images.splits import FolderSplit, split_folder
 from qfa_search.measuring.shared_passes import score_together
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from tests.qfa_search.published.published_release import write_images
+
+
+def _data(folder):
+    return FolderData(split_folder(folder, 0))
 
 
 @pytest.fixture
@@ -19,9 +24,7 @@ def folder(tmp_path):
 
 
 def test_evaluation_images_are_the_centre_of_the_resized_image(folder):
-    from PIL import Image
-
-    images = FolderData(folder, 0).images("test")
+    images = _data(folder).images("test")
     batch, labels = next(images.batches(28, 4))
     assert batch.shape == (4, 3, 28, 28)
     assert labels.tolist() == [0, 1, 2, 3]
@@ -37,7 +40,7 @@ def test_evaluation_images_are_the_centre_of_the_resized_image(folder):
 
 
 def test_training_images_are_random_crops_that_repeat(folder):
-    train = FolderData(folder, 0).images("train")
+    train = _data(folder).images("train")
     first, again = (torch.cat([b for b, _ in train.batches(16, 7)]) for _ in range(2))
     assert first.shape == (len(train), 3, 16, 16)
     assert torch.equal(first, again)
@@ -46,7 +49,7 @@ def test_training_images_are_random_crops_that_repeat(folder):
 
 
 def test_several_resolutions_and_decoders_give_what_one_gives(folder):
-    images = FolderData(folder, 0).images("val")
+    images = _data(folder).images("val")
     together = list(images.batches_at([12, 16], 4, threads=3))
     for resolution in (12, 16):
         alone = list(images.batches(resolution, 4))
@@ -56,43 +59,54 @@ def test_several_resolutions_and_decoders_give_what_one_gives(folder):
             assert torch.equal(labels, our_labels)
 
 
-def test_validation_images_are_held_out_of_train_and_stored(folder, tmp_path):
-    path = tmp_path / "split.json"
-    data = FolderData(folder, 3, path)
-    held_out, kept = set(data.images("val").names), set(data.images("train").names)
-    assert len(held_out) == 72 // 12
-    assert len(held_out | kept) == 72
-    assert set(json.loads(path.read_text())["held_out"]) == held_out
-    assert set(FolderData(folder, 4, path).images("val").names) == held_out
-    assert set(FolderData(folder, 4).images("val").names) != held_out
-
-
-def test_other_training_images_than_those_of_the_stored_split_are_refused(folder, tmp_path):
-    path = tmp_path / "split.json"
-    FolderData(folder, 0, path).images("val")
-    next((folder / "train" / "n00000000").iterdir()).unlink()
-    with pytest.raises(CheckpointMismatchError, match="not the 72 that"):
-        FolderData(folder, 0, path).images("val")
-
-
-def test_a_folder_without_write_permission_for_the_split_will_do(folder, tmp_path):
-    (tmp_path / "file").write_text("")
-    data = FolderData(folder, 0, tmp_path / "file" / "split.json")
-    assert len(data.images("val")) == 6
-
-
-def test_a_broken_image_is_named(folder):
+def test_a_broken_image_is_left_out_and_told_of(folder, caplog):
     broken = folder / "val" / "n00000003" / "0.JPEG"
     broken.unlink()
     broken.write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"n00000003/0\.JPEG"):
-        list(FolderData(folder, 0).images("test").batches(16, 4))
+    images = _data(folder).images("test")
+    labels = [labels.tolist() for _, labels in images.batches(16, 4)]
+    assert labels == [[0, 1, 2], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert list(images.batches(16, 4))
+    (told,) = [m for m in caplog.messages if "cannot be read" in m]
+    assert "n00000003/0.JPEG" in told
+
+
+def test_many_broken_images_end_it(folder):
+    for path in sorted((folder / "val").glob("n0000000[1-4]/0.JPEG")):
+        path.unlink()
+        path.write_bytes(b"no image")
+    with pytest.raises(DataError, match="4 of 12 images cannot be read"):
+        list(_data(folder).images("test").batches(16, 4))
 
 
 def test_a_class_that_train_lacks_is_named(folder):
     (folder / "val" / "zebra").mkdir()
     with pytest.raises(DataError, match="zebra"):
-        FolderData(folder, 0).images("test")
+        _data(folder)
+
+
+def test_images_are_upright_and_on_white_unless_the_recipe_is_the_published_one(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:, :16] = 255  # bright on the left; rotated by 90 degrees it is on top
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "a" / "turned.jpg", exif=exif)
+    Image.new("RGBA", (32, 32)).save(tmp_path / "b" / "clear.png")
+    split = FolderSplit(
+        tmp_path,
+        ("a", "b"),
+        {"train": (), "val": ("a/turned.jpg", "b/clear.png"), "test": ()},
+        {"train": np.array([], int), "val": np.array([0, 1]), "test": np.array([], int)},
+    )
+    own, published = (
+        next(FolderData(split, is_published=is_published).images("val").batches(16, 2))[0]
+        for is_published in (False, True)
+    )
+    assert own[0, 0, 0].mean() > 2 > -1.5 > own[0, 0, -1].mean()
+    assert published[0, 0, :, 0].mean() > 2 > -1.5 > published[0, 0, :, -1].mean()
+    assert own[1].mean() > 2 > -1.5 > published[1].mean()
 
 
 def test_subnets_scored_together_score_as_alone(folder, toy_space):
@@ -101,7 +115,7 @@ def test_subnets_scored_together_score_as_alone(folder, toy_space):
     supernet = Supernet(space)
     rng = np.random.default_rng(0)
     subnets = [space.smallest(), space.largest(), space.sample(rng)]
-    data = FolderData(folder, 0)
+    data = _data(folder)
     train, held_out = data.images("train").drawn(20), data.images("val")
     found = score_together(
         supernet, subnets, train, held_out, n_batches=2, batch_size=8, device="cpu"
@@ -120,7 +134,7 @@ def test_a_gpu_scores_about_what_the_cpu_scores(folder, toy_space):
     space = replace(toy_space, input_channels=3, n_classes=12)
     torch.manual_seed(0)
     supernet = Supernet(space)
-    data = FolderData(folder, 0)
+    data = _data(folder)
     cpu, gpu = (
         score_together(
             supernet,

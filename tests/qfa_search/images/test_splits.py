@@ -5,15 +5,18 @@ import pytest
 from PIL import Image
 
 from qfa_search.errors import CheckpointMismatchError, DataError
+from qfa_search.images.layout import SPLIT_NAMES
 from qfa_search.images.sources import open_data
-from qfa_search.images.splits import SPLIT_NAMES, read_split, split_folder, write_split
+from qfa_search.images.split_file import read_split, write_split
+from qfa_search.images.splits import split_folder
 
 
-def _folder(root, counts):
-    for name, n in counts.items():
+def _folder(root, counts, first=0):
+    """Different images in each class; `first` tells folders apart."""
+    for k, (name, n) in enumerate(counts.items()):
         (root / name).mkdir(parents=True)
         for i in range(n):
-            Image.new("L", (8, 8), i % 256).save(root / name / f"{i:03d}.png")
+            Image.new("RGB", (8, 8), (i % 256, k, first)).save(root / name / f"{i:03d}.png")
     return root
 
 

@@ -8,6 +8,7 @@ import torch
 from qfa_search.errors import CheckpointMismatchError, DataError, QFAError, TrainingError
 from qfa_search.images.on_disk import FolderData
 from qfa_search.images.sources import open_data
+from qfa_search.images.splits import split_folder
 from qfa_search.measuring.evaluation import evaluate
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.recalibrate import recalibrate
@@ -144,7 +145,7 @@ def test_the_published_schedule_has_two_phases_with_quantizers(tmp_path, toy_spa
 
 def test_images_on_disk_are_trained_on_in_random_crops(tmp_path, toy_space, image_folder):
     colour = replace(toy_space, input_channels=3)
-    folder = FolderData(image_folder, split_seed=0).images("train")
+    folder = FolderData(split_folder(image_folder, 0)).images("train")
     losses = []
     _train(colour, folder, tmp_path, TINY, lambda p: losses.append(p.losses))
     assert np.isfinite(np.concatenate(losses)).all()

@@ -1,0 +1,59 @@
+"""Images known by their content: a digest of every file, and the file that keeps them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from joblib import cpu_count
+
+from predictors.files import DIGEST_LENGTH, atomic_path, file_digest
+
+DIGESTS_FILE = "digests.csv"
+MOST_READERS = 8
+
+
+def content_digests(root: Path, names: Sequence[str]) -> list[str | None]:
+    """SHA-256 of each file, 16 hexadecimal digits; None where it cannot be read."""
+
+    def digest(name: str) -> str | None:
+        try:
+            return file_digest(root / name)
+        except OSError:
+            return None
+
+    with ThreadPoolExecutor(min(MOST_READERS, cpu_count())) as pool:
+        return list(pool.map(digest, names))
+
+
+def data_digest(rows: Sequence[tuple[str, str, str]]) -> str:
+    """One fingerprint of a data set: the (path, split, content digest) of all its images."""
+    text = "\0".join("\0".join(row) for row in sorted(rows))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:DIGEST_LENGTH]
+
+
+def write_digests(path: Path, digests: Mapping[str, str]) -> None:
+    """Write a CSV file of the columns path and digest, whole or not at all."""
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("path", "digest"))
+    rows.writerows(sorted(digests.items()))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def read_digests(path: Path) -> dict[str, str]:
+    """Digests by path, as `write_digests` stored them.
+
+    Raises:
+        ValueError: The file is not one of `write_digests`.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        return {row["path"]: row["digest"] for row in csv.DictReader(io.StringIO(text, newline=""))}
+    except (OSError, KeyError, csv.Error) as error:
+        raise ValueError(f"{path} is not a readable list of digests: {error!r}") from error

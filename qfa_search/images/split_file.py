@@ -1,0 +1,143 @@
+"""A split as a readable file, split.csv, with the digests of the images beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path, PurePath
+from typing import cast
+
+import numpy as np
+
+from predictors.files import atomic_path
+from qfa_search.errors import CheckpointMismatchError
+from qfa_search.images.digests import DIGESTS_FILE, read_digests, write_digests
+from qfa_search.images.holding_out import Labels
+from qfa_search.images.layout import SPLIT_NAMES, SplitName, understood
+from qfa_search.images.names import printable
+from qfa_search.images.splits import FolderSplit, KnownImages
+
+SPLIT_FILE = "split.csv"
+EARLIER_SPLIT_FILE = "validation_split.json"  # of earlier versions, for images on disk
+
+
+def write_split(path: Path, split: FolderSplit) -> None:
+    """Write a CSV file of the columns path and split, whole or not at all; digests beside it."""
+    if split.digests is not None:
+        digests = {
+            name: digest
+            for part in SPLIT_NAMES
+            for name, digest in zip(split.names[part], split.digests[part], strict=True)
+        }
+        write_digests(path.with_name(DIGESTS_FILE), digests)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(split.as_csv())
+
+
+def read_split(path: Path, root: Path) -> FolderSplit:
+    """The split that `write_split` stored, for the images in `root`; others there are ignored.
+
+    Raises:
+        ValueError: The file is not one of `write_split`.
+        CheckpointMismatchError: Some of its images are not in `root`.
+    """
+    rows = _read_rows(path)
+    depth = understood(root).depth
+    missing = [name for name in rows if not (root / name).is_file()]
+    if missing:
+        raise CheckpointMismatchError(
+            f"{printable(root)} is not what the supernet of {printable(path)} was trained on: "
+            f"{len(missing)} of its {len(rows)} images are not there, the first: "
+            f"{printable(missing[0])}"
+        )
+    of_path = {name: PurePath(name).parts for name in rows}
+    if not rows or any(len(parts) <= depth + 1 for parts in of_path.values()):
+        raise ValueError(
+            f"{printable(path)} is not a split of {printable(root)}: remove it to make another"
+        )
+    classes = tuple(sorted({parts[depth] for parts in of_path.values()}))
+    index = {name: i for i, name in enumerate(classes)}
+    names: dict[SplitName, tuple[str, ...]] = {}
+    labels: dict[SplitName, Labels] = {}
+    for part in SPLIT_NAMES:
+        own = [name for name, own_part in rows.items() if own_part == part]
+        own.sort(key=lambda name: (index[of_path[name][depth]], of_path[name]))
+        names[part] = tuple(own)
+        labels[part] = np.array([index[of_path[name][depth]] for name in own], dtype=np.int64)
+    stored = path.with_name(DIGESTS_FILE)
+    known = read_digests(stored) if stored.is_file() else {}
+    digests = None
+    if known.keys() >= rows.keys():
+        digests = {part: tuple(known[name] for name in names[part]) for part in SPLIT_NAMES}
+    sizes = ", ".join(f"{part} {len(names[part])}" for part in SPLIT_NAMES)
+    return FolderSplit(
+        root,
+        classes,
+        names,
+        labels,
+        digests,
+        is_stored=True,
+        told=f"images of {printable(root)}: {len(classes)} classes, {sizes}, as in "
+        f"{printable(path)}",
+    )
+
+
+def read_known(path: Path) -> KnownImages:
+    """What the split in a file says of its images: by content where that is stored.
+
+    Raises:
+        ValueError: The file is not one of `write_split`.
+    """
+    rows = _read_rows(path)
+    stored = path.with_name(DIGESTS_FILE)
+    digests = read_digests(stored) if stored.is_file() else {}
+    if not digests.keys() >= rows.keys():
+        return KnownImages(by_name=rows)
+    found: dict[str, SplitName] = {}
+    for name, part in rows.items():
+        if found.get(digests[name]) != "train":  # a copy in several splits was trained on
+            found[digests[name]] = part
+    return KnownImages(by_digest=found)
+
+
+def read_earlier_split(path: Path, split: FolderSplit) -> FolderSplit:
+    """`split` with the validation images that an earlier version held out and stored as JSON.
+
+    Raises:
+        ValueError: The file is not readable.
+        CheckpointMismatchError: Some of its images are not there.
+    """
+    try:
+        held_out = set(json.loads(path.read_text(encoding="utf-8"))["held_out"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a readable validation split: {error!r}") from error
+    pairs = sorted(
+        (int(label), PurePath(name).parts, name)
+        for part in SPLIT_NAMES[:2]
+        for name, label in zip(split.names[part], split.labels[part], strict=True)
+    )
+    missing = held_out - {name for _, _, name in pairs}
+    if missing:
+        raise CheckpointMismatchError(
+            f"the training images of {printable(split.root)} are not those that the validation "
+            f"split in {path} was made of: give that folder, or remove the file to make another"
+        )
+    names, labels = {**split.names}, {**split.labels}
+    for part in SPLIT_NAMES[:2]:
+        own = [(label, name) for label, _, name in pairs if (name in held_out) == (part == "val")]
+        names[part] = tuple(name for _, name in own)
+        labels[part] = np.array([label for label, _ in own], dtype=np.int64)
+    return FolderSplit(split.root, split.classes, names, labels)
+
+
+def _read_rows(path: Path) -> dict[str, SplitName]:
+    """Splits by name."""
+    try:
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        rows = {row["path"]: row["split"] for row in csv.DictReader(io.StringIO(text, newline=""))}
+    except (OSError, KeyError, csv.Error) as error:
+        raise ValueError(f"{printable(path)} is not a readable split: {error!r}") from error
+    if not rows or not set(rows.values()) <= set(SPLIT_NAMES):
+        raise ValueError(f"{printable(path)} is not a split: remove it to make another")
+    return cast(dict[str, SplitName], rows)
