@@ -299,11 +299,14 @@ def _measured(
     from rich.console import Console
     from rich.progress import track
 
+    from predictors.files import read_metadata
     from qfa_search.measuring.subnets import measure, measure_config
     from qfa_search.supernet.files import resolve_supernet
 
     chosen = front.subset(front.evenly_chosen(n))
-    config = measure_config(resolve_supernet(supernet).weights, data)
+    weights = resolve_supernet(supernet).weights
+    names = read_metadata(weights, "supernet").get("classes", ())
+    config = measure_config(weights, data)
     top1 = np.full(len(chosen), np.nan)
     class_top1 = np.full((len(chosen), front.space.n_classes), np.nan)
     for measurement in track(
@@ -315,7 +318,7 @@ def _measured(
     ):
         top1[measurement.index] = measurement.evaluation.top1
         class_top1[measurement.index] = measurement.evaluation.class_top1
-    return chosen.with_measured(top1, class_top1=class_top1).measured()
+    return chosen.with_measured(top1, class_top1=class_top1, class_names=names).measured()
 
 
 def _refuse_search_options(ctx: typer.Context) -> None:

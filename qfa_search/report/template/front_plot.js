@@ -54,7 +54,7 @@ function wholeDomain(shown, state) {
     const floor = low > 0 && low - margin <= 0 ? low * 0.8 : low - margin;
     return { low: floor - (away && floor > 0 ? Math.min((high - low) * 0.25, floor / 2) : 0), high: high + margin };
   };
-  return { x: range(state.x, false), y: range(state.y, state.samples && state.y === "top1") };
+  return { x: range(state.x, false), y: range(state.y, state.y === "top1" && state.samples && shown.some(({ front }) => front.samples)) };
 }
 
 function samplesOf(front, state, X, Y) {

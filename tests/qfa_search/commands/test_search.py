@@ -21,7 +21,7 @@ QUICK = ["--population", "20", "--generations", "3"]
 def supernet(tmp_path, monkeypatch, spread_predictor):
     """A folder as training leaves it, with a predictor that needs no fitting."""
     folder = tmp_path / "fm"
-    metadata = {"space": spread_predictor.space.to_dict()}
+    metadata = {"space": spread_predictor.space.to_dict(), "classes": ["a", "b", "c", "d"]}
     save_tensors(folder / "supernet.safetensors", "supernet", {"w": np.zeros(3)}, metadata)
     (folder / "predictor.safetensors").touch()
     monkeypatch.setattr(
@@ -203,7 +203,9 @@ def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
     table = pd.read_csv(tmp_path / "a" / "front.csv")
     assert table["top1_measured"].tolist() == [60, 61, 62, 63]
     assert (table["top1"] == table["top1_measured"]).all()
-    members = json.loads((tmp_path / "a" / "front.json").read_text())["members"]
+    found = json.loads((tmp_path / "a" / "front.json").read_text())
+    assert found["class_names"] == ["a", "b", "c", "d"]
+    members = found["members"]
     assert [member["class_top1"][3] for member in members] == [60, 64, 68, 72]
     assert "top1 measured on the validation split of all subnets" in result.stdout
 
