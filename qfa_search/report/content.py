@@ -66,13 +66,18 @@ def page_content(fronts: Sequence[ReportedFront], versions: Mapping[str, str]) -
     empty = [reported.name for reported in fronts if not len(reported.front)]
     if empty:
         raise ValueError(f"the front {empty[0]} has no members: there is nothing to show")
+    different, indices = _different([reported.samples for reported in fronts])
     return {
         "title": _title(fronts),
         "columns": {
             key: {"label": label, "unit": unit, "heading": heading}
             for key, (label, unit, heading) in COLUMNS.items()
         },
-        "fronts": [_front(reported) for reported in fronts],
+        "fronts": [
+            _front(reported) | {"samples": index}
+            for reported, index in zip(fronts, indices, strict=True)
+        ],
+        "samples": [_samples(samples) for samples in different],
         "written_by": dict(versions),
     }
 
@@ -106,7 +111,6 @@ def _front(reported: ReportedFront) -> dict[str, Any]:
         "class_top1": {str(i): _numbers(front.class_top1[i]) for i in measured}
         if front.class_top1.size
         else {},
-        "samples": _samples(reported.samples),
         "along": along(front),
         "hypervolumes": _numbers(front.hypervolumes),
         "agreement": agreement(front, reported.samples),
@@ -124,9 +128,25 @@ def _costs(costs: Mapping[str, Any]) -> dict[str, list[float | None]]:
     }
 
 
-def _samples(samples: Samples | None) -> dict[str, list[float | None]] | None:
-    if samples is None:
-        return None
+def _different(
+    samples: Sequence[Samples | None],
+) -> tuple[list[Samples], list[int | None]]:
+    """The samples that differ, and for each of `samples` its place among them.
+
+    Fronts of one supernet share their samples, which would be most of the page.
+    """
+    different: dict[bytes, tuple[int, Samples]] = {}
+    places: list[int | None] = []
+    for one in samples:
+        if one is None:
+            places.append(None)
+            continue
+        key = one.X.tobytes() + one.frame["top1"].to_numpy(dtype=np.float64).tobytes()
+        places.append(different.setdefault(key, (len(different), one))[0])
+    return [one for _, one in different.values()], places
+
+
+def _samples(samples: Samples) -> dict[str, list[float | None]]:
     return {
         "top1": _numbers(samples.frame["top1"]),
         **_costs({str(name): column for name, column in samples.frame.items()}),

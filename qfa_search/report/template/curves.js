@@ -18,7 +18,9 @@ function historyPlot(holder, content) {
     const d = values.map((value, i) => `${i ? "L" : "M"}${X(i).toFixed(1)} ${Y(value).toFixed(1)}`).join("");
     area.append(svg("path", { class: `curve f${f % 6}`, d }));
   }
-  holder.replaceChildren(root);
+  const boxes = new Set(known.map(({ f }) => JSON.stringify([content.fronts[f].objectives, content.fronts[f].limits])));
+  const note = boxes.size > 1 ? el("p", { class: "quiet" }, "The fronts have different limits, so that the box of each is another one.") : null;
+  holder.replaceChildren(...[root, note].filter(Boolean));
 }
 
 function agreementPlot(holder, front, f) {

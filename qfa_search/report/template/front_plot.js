@@ -21,7 +21,8 @@ function frontPlot(holder, content, state, onChoose, onZoom) {
     label: `Front: ${axisLabel(content, state.y)} over ${axisLabel(content, state.x)}`,
   });
   const { X, Y, area } = axes;
-  if (state.samples) for (const { front } of shown) area.append(samplesOf(front, state, X, Y));
+  const backgrounds = new Set(shown.map(({ front }) => front.samples).filter((index) => index !== null));
+  if (state.samples) for (const index of backgrounds) area.append(samplesOf(content.samples[index], state, X, Y));
   for (const { front, f } of shown) if (state.spread) area.append(spreads(front, f, state, X, Y));
   const points = [];
   for (const { front, f } of shown) points.push(...members(front, f, state, axes));
@@ -54,11 +55,11 @@ function wholeDomain(shown, state) {
     const floor = low > 0 && low - margin <= 0 ? low * 0.8 : low - margin;
     return { low: floor - (away && floor > 0 ? Math.min((high - low) * 0.25, floor / 2) : 0), high: high + margin };
   };
-  return { x: range(state.x, false), y: range(state.y, state.y === "top1" && state.samples && shown.some(({ front }) => front.samples)) };
+  return { x: range(state.x, false), y: range(state.y, state.y === "top1" && state.samples && shown.some(({ front }) => front.samples !== null)) };
 }
 
-function samplesOf(front, state, X, Y) {
-  const x = front.samples?.[state.x], y = front.samples?.[state.y];
+function samplesOf(samples, state, X, Y) {
+  const x = samples[state.x], y = samples[state.y];
   if (!x || !y) return svg("g");
   const known = x.map((value, i) => [value, y[i]]).filter(([a, b]) => a !== null && b !== null);
   return dots(known.map(([a, b]) => [X(a), Y(b)]), 3, "samples");

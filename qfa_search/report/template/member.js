@@ -95,8 +95,8 @@ function classTable(chosen) {
   const n = front.class_top1[known[0].member].length;
   const rows = Array.from({ length: n }, (_, c) => {
     const values = known.map((one) => one.front.class_top1[one.member][c] ?? null);
-    const bars = values.map((value) => {
-      const bar = el("i");
+    const bars = values.map((value, i) => {
+      const bar = el("i", { class: `bar-${known[i].side}` });
       bar.style.width = `${value ?? 0}%`;
       return bar;
     });

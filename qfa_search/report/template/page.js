@@ -14,12 +14,11 @@ function chosenMembers() {
 }
 
 function choose(side, choice) {
-  const other = side === "b" ? "a" : "b";
-  const front = content.fronts[choice.f];
+  const front = content.fronts[choice.f], isOtherFront = side === "a" && choice.f !== state.a.f;
   state[side] = { f: choice.f, member: Math.min(Math.max(choice.member, 0), front.top1_predicted.length - 1) };
-  if (isSeveral && state[other] === null) state.hidden.delete(choice.f);
   drawFront();
   drawMembers();
+  if (isOtherFront) drawRest();
   const { member } = state[side], top1 = valuesOf(front, "top1")[member];
   byId("told").textContent = `Member ${side.toUpperCase()}: ${isSeveral ? `${front.name}, ` : ""}${member}, top-1 ${percent(top1)} percent`;
 }
@@ -190,7 +189,7 @@ function drawLegend() {
   });
   const hasMeasured = content.fronts.some((front) => front.agreement);
   const hasSpread = content.fronts.some((front) => front.top1_spread.some((value) => value !== null));
-  const hasSamples = content.fronts.some((front) => front.samples);
+  const hasSamples = content.samples.length > 0;
   byId("samples-choice").hidden = !hasSamples;
   byId("legend").replaceChildren(...fronts, ...[
     hasSpread ? key(svg("path", { class: "spread f0", d: "M6 1V13M13 1V13M20 1V13" }), "spread of the prediction (one standard deviation)") : null,

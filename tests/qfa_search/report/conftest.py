@@ -11,7 +11,7 @@ from qfa_search.front.front import ParetoFront
 from qfa_search.front.objectives import Limits
 from qfa_search.measuring.samples import Samples, Setting
 
-HOSTILE = "</script><img src=x onerror=alert(1)>\"'&$title\u2028"
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'&$title"
 
 
 @pytest.fixture

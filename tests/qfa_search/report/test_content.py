@@ -21,7 +21,8 @@ def test_columns_are_the_fronts_own(front, samples):
     assert found["costs"]["mflops"] == pytest.approx(front.costs["mflops"], rel=1e-5)
     assert found["costs"]["params"] == front.costs["params"].tolist()
     assert "published_mflops" not in found["costs"]  # the toy space has no such table
-    assert found["samples"]["top1"] == pytest.approx(samples.frame["top1"], rel=1e-5)
+    (shown,) = _content(front, samples=samples)["samples"]
+    assert shown["top1"] == pytest.approx(samples.frame["top1"], rel=1e-5)
     assert found["class_top1"]["2"] == [60, 70, 80, 90]
     assert set(found["class_top1"]) == {"0", "2", "4", "6", "8", "10"}
     assert found["knee"] == front.knee_index()
@@ -64,6 +65,20 @@ def test_a_front_without_measurement_history_or_samples_has_a_page(front):
     assert found["class_top1"] == {}
     assert found["hypervolumes"] == found["scores"] == []
     assert dict(found["facts"])["samples"] == "none found"
+
+
+def test_fronts_of_one_supernet_share_their_samples(front, samples):
+    same = replace(samples, frame=samples.frame.copy())
+    other = replace(samples, X=samples.X[:5], frame=samples.frame[:5])
+    content = page_content(
+        [
+            ReportedFront(front=front, name="a", file="a.json", samples=known)
+            for known in (samples, None, other, same)
+        ],
+        VERSIONS,
+    )
+    assert [shown["samples"] for shown in content["fronts"]] == [0, None, 1, 0]
+    assert [len(shown["top1"]) for shown in content["samples"]] == [30, 5]
 
 
 def test_a_page_needs_members(front):
