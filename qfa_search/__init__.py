@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from qfa_search.deployment.classifier import Classifier
     from qfa_search.deployment.export import Export, export, export_onnx
     from qfa_search.deployment.preprocessing import Preprocessing
     from qfa_search.deployment.verify import Verification, verify_export
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 # Where each public name lives.
 _MODULES = {
     "CheckpointMismatchError": "qfa_search.errors",
+    "Classifier": "qfa_search.deployment.classifier",
     "DataError": "qfa_search.errors",
     "Evaluation": "qfa_search.measuring.evaluation",
     "Export": "qfa_search.deployment.export",
@@ -74,6 +76,7 @@ _MODULES = {
 
 __all__ = [
     "CheckpointMismatchError",
+    "Classifier",
     "DataError",
     "Evaluation",
     "Export",

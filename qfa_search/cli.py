@@ -15,8 +15,10 @@ from typer.core import TyperGroup
 from qfa_search.commands import (
     cost,
     evaluate,
+    export,
     fit,
     import_published,
+    predict,
     report,
     sample,
     search,
@@ -59,6 +61,8 @@ app.command()(sample.sample)
 app.command()(fit.fit)
 app.command()(evaluate.evaluate)
 app.command()(cost.cost)
+app.command()(export.export)
+app.command()(predict.predict)
 app.command("import-published")(import_published.import_published)
 app.command()(spaces.spaces)
 app.command()(report.report)

@@ -123,7 +123,12 @@ class Bench:
         teacher = self._teacher(self.teacher_file)
         everything = slice(None)
         return teacher_logits_in_memory(
-            teacher, self.train, EVALUATION_BATCH, torch.device("cpu"), everything
+            teacher,
+            self.train,
+            TrainConfig(),  # whose two views are the image and its mirror image
+            batch_size=EVALUATION_BATCH,
+            device=torch.device("cpu"),
+            share=everything,
         )
 
     def _teacher(self, path: Path) -> Teacher:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,6 @@ from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.training.config import TrainConfig, preset
 from qfa_search.training.distributed import World
 from qfa_search.training.phase import Phase, run_phase
-from qfa_search.training.recipe import n_steps
 from search_spaces.genome import Genomes
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ def trained_alone(
         supernet = bench.supernet() if from_supernet else Supernet(bench.space)
         phase = Phase(
             name="alone",
-            n_steps=n_steps(epochs, len(bench.train), config),
+            n_steps=replace(config, epochs=epochs).n_steps("quantized", len(bench.train)),
             learning_rate=share * config.learning_rate,
             resolution=subnet.resolution,
             subnets=lambda rng, step: [subnet],

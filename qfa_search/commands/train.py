@@ -21,6 +21,7 @@ from qfa_search.commands.train_report import (
 
 if TYPE_CHECKING:
     from qfa_search.images.sources import Listed
+    from qfa_search.supernet.files import SupernetFiles
     from qfa_search.training.config import TrainConfig
     from search_spaces import SearchSpace
 
@@ -63,6 +64,26 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(metavar="NAME|FILE", help="Supernet to start from where shapes agree."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="About how long to train: phases are shortened or lengthened alike."),
+    ] = None,
+    continue_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--continue",
+            metavar="N",
+            help="Train the finished supernet of --init DIR for N more steps, with its own "
+            "teacher, space and split.",
+        ),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Whether a mirrored image means the same; for folders it does not by default.",
+        ),
     ] = None,
     teacher_epochs: Annotated[
         float | None,
@@ -143,12 +164,17 @@ def train(
         "parts": parts,
         "learning_rate": learning_rate,
         "shift_share": shift_share,
+        "flip": flip,
         "seed": seed,
     }
     changes = {key: value for key, value in given.items() if value is not None}
+    # Who counts in epochs wants no least number of steps.
+    changes |= {key.replace("epochs", "steps"): 0 for key in changes if key.endswith("epochs")}
     if teacher is not None or teacher_epochs == 0:
         changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
     config = load_preset(recipe, **changes)
+    if continue_steps is not None and (init is None or space is not None or minutes is not None):
+        raise typer.BadParameter("--continue goes with --init DIR, without --space and --minutes")
 
     from qfa_search.images.folder_space import check_resolution
     from qfa_search.images.sources import data_for, is_too_large
@@ -156,24 +182,32 @@ def train(
     from qfa_search.training.distributed import World
     from qfa_search.training.estimate import phase_times, told
     from qfa_search.training.launch import default_processes, run_together
-    from qfa_search.training.run import check_out, list_to_train
+    from qfa_search.training.lengths import within_minutes
+    from qfa_search.training.run import check_out, list_to_train, stored_recipe
 
     check_resolution(resolution)
     if out is not None and not dry_run:
         check_out(out, resume=resume)
     start = None if init is None else resolve_supernet(init).weights
-    if processes is not None and processes < 1:
-        raise typer.BadParameter(f"--processes must be at least 1, got {processes}")
-    is_worker = "WORLD_SIZE" in os.environ  # of torchrun
-    n = 1 if is_worker else processes or default_processes(config.parts)
-    World(0, n).parts(config.parts)  # raises if they cannot be shared
     is_first = os.environ.get("RANK", "0") == "0"
     listed = None
     if data is not None:
         with notes_on_stderr(quiet or not is_first):
             starts = [path for path in (start, teacher) if path is not None]
             listed = list_to_train(data, out or Path(), resume=resume, starts=starts)
-    chosen = _space(space, data, listed, resolution, out if resume else None)
+    if continue_steps is not None:
+        assert init is not None
+        assert listed is not None
+        chosen, config, teacher = _to_train_on(
+            resolve_supernet(init), listed.size("train"), continue_steps, teacher
+        )
+    else:
+        chosen = _space(space, data, listed, resolution, out if resume else None)
+    if processes is not None and processes < 1:
+        raise typer.BadParameter(f"--processes must be at least 1, got {processes}")
+    is_worker = "WORLD_SIZE" in os.environ  # of torchrun
+    n = 1 if is_worker else processes or default_processes(config.parts)
+    World(0, n).parts(config.parts)  # raises if they cannot be shared
     n_images, along = images or (IMAGENET_IMAGES if recipe == "imagenet" else DRY_RUN_IMAGES), False
     if listed is not None:
         data_for(listed, chosen)  # raises if the images do not fit the space
@@ -186,10 +220,14 @@ def train(
     assert listed is not None
     if is_first and not quiet:
         tell_images(listed)
-    if not (quiet or is_worker):
-        tell(f"{space_in_words(chosen)}; as a file: {out / 'space.toml'}")
-        if not resume:
-            times = phase_times(chosen, n_images, config, processes=n, is_teacher_run_along=along)
+    if resume and minutes is not None:
+        config = stored_recipe(out) or config
+    elif not resume and (minutes is not None or not (quiet or is_worker)):
+        times = phase_times(chosen, n_images, config, processes=n, is_teacher_run_along=along)
+        if minutes is not None:
+            config, times = within_minutes(config, times, minutes)
+        if not quiet:
+            tell(f"{space_in_words(chosen)}; as a file: {out / 'space.toml'}")
             tell(told(times, n))
     work = partial(
         _train_here,
@@ -198,7 +236,7 @@ def train(
         data,
         out,
         config,
-        resume=resume,
+        resume=resume or continue_steps is not None,
         teacher=teacher,
         init=start,
         tensorboard=tensorboard,
@@ -271,3 +309,21 @@ def _space(
     if listed is None or isinstance(listed, PublishedSet):
         return search_spaces.load(data or "fashion-mnist")
     return space_for_folder(listed, resolution=resolution, largest_side=largest_side())
+
+
+def _to_train_on(
+    files: SupernetFiles, n_images: int, n_steps: int, teacher: Path | None
+) -> tuple[SearchSpace, TrainConfig, Path]:
+    """Space, recipe and teacher of a finished training that goes on."""
+    from qfa_search.errors import QFAError
+    from qfa_search.training.lengths import trained_on
+    from qfa_search.training.recipe import TEACHER_FILE
+    from qfa_search.training.run import recipe_of
+
+    own_teacher = files.weights.with_name(TEACHER_FILE)
+    if teacher is None and not own_teacher.is_file():
+        raise QFAError(
+            f"{files.name} has no {TEACHER_FILE} beside it to go on with: name one with --teacher"
+        )
+    config = trained_on(recipe_of(files.weights), n_steps, n_images)
+    return files.space(), config, teacher or own_teacher

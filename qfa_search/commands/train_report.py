@@ -66,12 +66,21 @@ def print_result(path: Path, data: str) -> None:
     from joblib import cpu_count
 
     from predictors.files import read_metadata
+    from qfa_search.training.lengths import below_teacher
     from search_spaces import SearchSpace
 
     metadata = read_metadata(path, "supernet")
     for name, top1 in metadata["scores"].items():
         typer.echo(f"{name}: {top1:.2f} % of the validation split")
     typer.echo(f"written: {path}")
+    gap = below_teacher(metadata["scores"])
+    if gap:
+        n_steps = metadata["steps"]["quantized"]
+        run, images = shlex.quote(str(path.parent)), shlex.quote(data)
+        typer.echo(
+            f"the largest subnet is {gap:.1f} points below its teacher; to train on for as long:\n"
+            f"  qfa-search train --data {images} --continue {n_steps} --init {run} --out {run}-2"
+        )
     low, high = cost_range(SearchSpace.from_dict(metadata["space"]))
     out = path.parent
     samples, predictor = (shlex.quote(str(out / f)) for f in ("samples.sqlite", PREDICTOR_FILE))

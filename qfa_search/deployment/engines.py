@@ -90,10 +90,7 @@ def _check_tensors(path: Path, graph: GraphProto, names: Iterable[str]) -> None:
 
 def onnx_engines(path: Path, plan: NetworkPlan) -> dict[str, Engine]:
     """One for each level of onnxruntime's graph optimization."""
-    return {
-        f"onnxruntime, graph level {level}": onnx_engine(path, plan, level)
-        for level in GRAPH_LEVELS
-    }
+    return {f"onnxruntime ({level})": onnx_engine(path, plan, level) for level in GRAPH_LEVELS}
 
 
 def qonnx_engine(path: Path, plan: NetworkPlan) -> Engine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qfa_search.deployment.formats import (
@@ -74,9 +74,9 @@ def export(
     """
     path = Path(file)
     chosen = export_format(format, path)
-    chosen.check_installed(to_verify=False)
-    if images is not None:
-        chosen.check_installed(to_verify=True)
+    options = ExportOptions(opset=opset)
+    chosen.check(options, to_verify=images is not None)
+    check_target(path)
     origin = dict(origin or {})
     plan = network_plan(
         network,
@@ -84,8 +84,7 @@ def export(
         mean=None if preprocessing is None else preprocessing.mean,
         std=None if preprocessing is None else preprocessing.std,
     )
-    options = ExportOptions(opset=opset, metadata=file_metadata(plan, preprocessing, origin))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    options = replace(options, metadata=file_metadata(plan, preprocessing, origin))
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         written, verification = _written(
             network, plan, Path(folder) / path.name, chosen, options, images
@@ -113,6 +112,19 @@ def export(
             f"{verification.failure}"
         )
     return Export(files=files, verification=verification)
+
+
+def check_target(file: Path) -> None:
+    """Make the folder of `file`, and find out now whether it can be written to.
+
+    Raises:
+        OSError: It cannot; the error names `file`.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=file.parent).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def export_onnx(

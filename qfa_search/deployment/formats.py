@@ -53,6 +53,18 @@ class ExportFormat:
     n_images: int = 500
     limits: ReplayLimits = field(default_factory=ReplayLimits)
 
+    def check(self, options: ExportOptions, *, to_verify: bool) -> None:
+        """Refuse early what writing or verifying would refuse late.
+
+        Raises:
+            ExportError: A package is missing.
+            ValueError: The format has no such option.
+        """
+        self.stored_bits(8, options)
+        self.check_installed(to_verify=False)
+        if to_verify:
+            self.check_installed(to_verify=True)
+
     def check_installed(self, *, to_verify: bool) -> None:
         """Raise an ExportError that names the extra if a package is missing."""
         wanted = self.write_packages + (self.verify_packages if to_verify else ())

@@ -26,8 +26,23 @@ STORED_BITS = {25: {2: 2, 3: 4, 4: 4, 8: 8}, 21: {2: 4, 3: 4, 4: 4, 8: 8}}
 """What a weight takes in the file, by opset and by bits: ONNX has no integers of 3 bits."""
 
 
+def check_opset(opset: int) -> None:
+    """Refuse an opset that no file is written in.
+
+    Raises:
+        ValueError: It is neither 21 nor 25.
+    """
+    if opset not in IR_VERSIONS:
+        raise ValueError(f"opset must be one of {sorted(IR_VERSIONS)}, got {opset}")
+
+
 def stored_bits(w_bits: int, opset: int = DEFAULT_OPSET) -> int:
-    """Bits that a weight of `w_bits` takes in the file."""
+    """Bits that a weight of `w_bits` takes in the file.
+
+    Raises:
+        ValueError: No such opset.
+    """
+    check_opset(opset)
     return STORED_BITS[opset].get(w_bits, FLOAT_BITS)
 
 
@@ -50,8 +65,7 @@ def onnx_model(
     Raises:
         ValueError: Another opset.
     """
-    if opset not in IR_VERSIONS:
-        raise ValueError(f"opset must be one of {sorted(IR_VERSIONS)}, got {opset}")
+    check_opset(opset)
     graph = OnnxGraph()
     values = [IMAGE]  # what layer i reads stands at i
     for index, layer in enumerate(plan.layers):

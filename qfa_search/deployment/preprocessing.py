@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from search_spaces import SearchSpace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,18 +35,22 @@ class Preprocessing:
     crop_share: float
 
     @classmethod
-    def of(cls, images: Images | FolderImages) -> Preprocessing:
-        """What `images` are prepared with."""
-        from qfa_search.images.memory import MEAN, STD, Images
+    def of_supernet(cls, space: SearchSpace, metadata: Mapping[str, Any]) -> Preprocessing:
+        """What the images of a supernet are prepared with, from its file's metadata."""
+        from qfa_search.images import fashion_mnist
+        from qfa_search.images.memory import GREY_MEAN, GREY_STD, MEAN, STD
         from qfa_search.images.on_disk import CROP_SHARE
+        from qfa_search.measuring.subnets import IMAGENET
 
-        if isinstance(images, Images):
-            side = int(images.pixels.shape[-1])
-            return cls(mean=images.mean, std=images.std, first_side=side, crop_share=1.0)
-        return cls(mean=MEAN, std=STD, first_side=None, crop_share=CROP_SHARE)
+        if metadata.get("preprocessing") == IMAGENET:
+            return cls(mean=MEAN, std=STD, first_side=None, crop_share=CROP_SHARE)
+        mean, std = (GREY_MEAN, GREY_STD) if space.input_channels == 1 else (MEAN, STD)
+        if metadata.get("data") == fashion_mnist.FASHION_MNIST:
+            mean, std = fashion_mnist.MEAN, fashion_mnist.STD
+        return cls(mean=mean, std=std, first_side=max(space.resolutions), crop_share=1.0)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Preprocessing:
+    def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
         """The value that `to_dict` described."""
         return cls(
             mean=tuple(data["mean"]),
@@ -94,5 +101,5 @@ class Preprocessing:
             except UNREADABLE as error:
                 raise DataError(f"cannot read image {path}: {error}") from error
             label = torch.zeros(1, dtype=torch.int64)
-            images = Images(torch.from_numpy(pixels[None]), label, self.mean, self.std)
+            images = Images(torch.tensor(pixels[None]), label, self.mean, self.std)
         return next(images.batches(resolution, 1))[0]

@@ -156,12 +156,12 @@ class Replay:
         return None
 
     def summary(self) -> str:
-        """One line for a reader."""
+        """What was seen, for a reader, without the engine."""
         top1 = ""
         if self.top1 is not None:
             top1 = f", top-1 {self.top1:.2f} (torch {self.torch_top1:.2f})"
         return (
-            f"{self.engine}: {self.n_images} images, {self.n_codes} codes, {self.n_wrong} wrong, "
+            f"{self.n_images} images, {self.n_codes} codes, {self.n_wrong} wrong, "
             f"{self.n_ties} ties, logits within {self.logit_difference:.1e} after replay, class "
             f"equal {self.n_argmax_equal}/{self.n_images} (plainly "
             f"{self.n_plain_argmax_equal}/{self.n_images}){top1}"

@@ -45,9 +45,13 @@ class Verification:
         return self.failure is None
 
     def summary(self) -> str:
-        """One line for each engine and one with the verdict."""
+        """One line for each engine, or for all that showed the same, and one with the verdict."""
         verdict = "verified" if self.failure is None else f"NOT VERIFIED: {self.failure}"
-        return "\n".join([*(found.summary() for found in self.replays), verdict])
+        engines: dict[str, list[str]] = {}
+        for found in self.replays:
+            engines.setdefault(found.summary(), []).append(found.engine)
+        lines = [f"{', '.join(names)}: {shown}" for shown, names in engines.items()]
+        return "\n".join([*lines, verdict])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

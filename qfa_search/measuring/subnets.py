@@ -138,6 +138,16 @@ def measured_network(config: MeasureConfig, subnet: Subnet) -> StaticNetwork:
         )
 
 
+def measured_images(config: MeasureConfig) -> Images | FolderImages:
+    """The images that `measure` scores on.
+
+    Raises:
+        DataError: The images do not fit the supernet or cannot be read.
+        CheckpointMismatchError: The images are split otherwise than in the training.
+    """
+    return _workspace(config)[2]
+
+
 def _measure_group(
     config: MeasureConfig, indices: range, X: NDArray[np.int64]
 ) -> list[Measurement]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from qfa_search.images.memory import Images, resize
 from qfa_search.images.on_disk import FolderImages
-from qfa_search.training.augment import augment
+from qfa_search.training.augment import Views, draw_views, n_views, shifted, show, view_of_all
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.teacher import Teacher
 
@@ -67,7 +68,7 @@ class TrainSource(Protocol):
 
 @dataclass(frozen=True)
 class MemoryBatches:
-    """Batches of images in memory, shifted and mirrored.
+    """Batches of images in memory, each in one of its views and shifted.
 
     Each subnet of a step goes through the images in an order of its own: so a step learns from
     as many images as it computes passes, at no cost.
@@ -75,8 +76,8 @@ class MemoryBatches:
     Attributes:
         train: The training split at the largest resolution.
         config: Recipe.
-        teacher_logits: `(2, n, n_classes)`, of the images as they are and mirrored, if there is
-            a teacher.
+        teacher_logits: `(n_views, n, n_classes)`, if there is a teacher; without one the views are
+            drawn anew each time.
     """
 
     train: Images
@@ -94,16 +95,29 @@ class MemoryBatches:
         indices = part_indices(len(self.train), self.config, step, part, order=subnet)
         taken = self.train.take(indices)
         sequence = np.random.SeedSequence([self.config.seed, 2, step, part, subnet])
-        inputs, is_mirrored = augment(
-            taken.normalized(),
-            shift=round(self.config.shift_share * taken.pixels.shape[-1]),
-            flip=self.config.flip,
-            generator=torch.Generator().manual_seed(int(sequence.generate_state(1)[0])),
+        generator = torch.Generator().manual_seed(int(sequence.generate_state(1)[0]))
+        numbers = torch.randint(
+            n_views(len(self.train), self.config), (len(taken),), generator=generator
         )
-        logits = None
-        if self.teacher_logits is not None:
-            logits = self.teacher_logits[is_mirrored.long(), torch.from_numpy(indices)]
-        return TrainBatch(resize(inputs, resolution), taken.labels, logits)
+        if self.teacher_logits is None:
+            logits, views = None, draw_views(numbers, self.config, generator)
+        else:
+            at = numbers, torch.from_numpy(indices)
+            logits, views = self.teacher_logits[at], self._views.take(at)
+        inputs = show(taken.normalized(), views, self.config)
+        shift = round(self.config.shift_share * inputs.shape[-1])
+        inputs = resize(shifted(inputs, shift, generator), resolution)
+        return TrainBatch(inputs, taken.labels, logits)
+
+    @cached_property
+    def _views(self) -> Views:
+        """Every view of every image, `(n_views, n)` of them."""
+        n = len(self.train)
+        views = [view_of_all(n, v, self.config) for v in range(n_views(n, self.config))]
+        return Views(
+            torch.stack([view.boxes for view in views]),
+            torch.stack([view.colours for view in views]),
+        )
 
 
 @dataclass(frozen=True)
@@ -167,22 +181,31 @@ def prefetched(
 
 @torch.no_grad()
 def teacher_logits_in_memory(
-    teacher: Teacher, train: Images, batch_size: int, device: torch.device, share: slice
+    teacher: Teacher,
+    train: Images,
+    config: TrainConfig,
+    *,
+    batch_size: int,
+    device: torch.device,
+    share: slice,
 ) -> Tensor:
-    """Logits `(2, n, n_classes)` of the images as they are and mirrored, on the CPU.
+    """Logits `(n_views, n, n_classes)` of all views of the images, on the CPU.
 
     Args:
         teacher: Network in evaluation mode.
         train: Images at any resolution.
+        config: Recipe, which says what the views are.
         batch_size: Images per pass.
         device: Where the teacher is.
         share: Which of the batches to compute; the others are left at 0.
     """
-    starts = range(0, len(train), batch_size)[share]
-    logits = torch.zeros(2, len(train), teacher.n_classes)
-    for start in starts:
-        at = slice(start, min(start + batch_size, len(train)))
-        images = resize(train.take(np.arange(at.start, at.stop)).normalized(), teacher.resolution)
-        for mirrored, view in enumerate((images, images.flip(3))):
-            logits[mirrored, at] = teacher.network(view.to(device)).float().cpu()
+    n = len(train)
+    views = [view_of_all(n, number, config) for number in range(n_views(n, config))]
+    logits = torch.zeros(len(views), n, teacher.n_classes)
+    for start in range(0, n, batch_size)[share]:
+        at = torch.arange(start, min(start + batch_size, n))
+        images = train.take(at.numpy()).normalized()
+        for number, of_all in enumerate(views):
+            seen = resize(show(images, of_all.take(at), config), teacher.resolution)
+            logits[number, at] = teacher.network(seen.to(device)).float().cpu()
     return logits

@@ -11,6 +11,7 @@ from typing import Any, Literal
 PRESETS = ("cifar10", "fashion-mnist", "own-images", "imagenet")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16", "float16")
+PhaseName = Literal["teacher", "float", "mixed", "quantized"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class TrainConfig:
             start from a given supernet.
         mixed_epochs: Epochs of the supernet in which 32 bits is one more choice.
         epochs: Epochs of the supernet with the space's own bit widths, after those.
+        teacher_steps: Optimizer steps of that phase at least, however few images an epoch has;
+            so for `float_steps`, `mixed_steps` and `steps`. A phase of 0 epochs is left out.
         separate_schedules: Whether each of the two has a warm-up and cosine of its own.
         batch_size: Images per part.
         parts: Batches per optimizer step, shared by the processes.
@@ -45,7 +48,11 @@ class TrainConfig:
         label_smoothing: Of the label loss.
         clip_norm: Largest norm of the gradient.
         shift_share: Images in memory are moved by up to this share of their side each way.
-        flip: Whether half of the images are mirrored.
+        flip: Whether half of the images in memory are mirrored.
+        crop_share: Of images in memory a random part is shown, of at least this share of the
+            area; 1 shows all of it.
+        colour: How far brightness, contrast and saturation of images in memory vary, 0 to 1.
+        views: Ways to show each image at most, drawn beforehand; the teacher looks at all.
         precision: Of convolutions on a GPU; a CPU always computes in float32.
         seed: Of weights, image order, augmentation and subnets.
     """
@@ -55,6 +62,10 @@ class TrainConfig:
     float_epochs: float = 4.0
     mixed_epochs: float = 2.0
     epochs: float = 8.0
+    teacher_steps: int = 0
+    float_steps: int = 0
+    mixed_steps: int = 0
+    steps: int = 0
     separate_schedules: bool = False
     batch_size: int = 64
     parts: int = 2
@@ -70,6 +81,9 @@ class TrainConfig:
     clip_norm: float = 2.0
     shift_share: float = 0.0714
     flip: bool = True
+    crop_share: float = 1.0
+    colour: float = 0.0
+    views: int = 16
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     seed: int = 0
 
@@ -84,11 +98,12 @@ class TrainConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a number of at least 0, got {value}")
-        for name in ("teacher_share", "label_smoothing", "shift_share"):
+        for name in ("teacher_share", "label_smoothing", "shift_share", "crop_share", "colour"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         counts = (("batch_size", 2), ("parts", 1), ("n_random", 0), ("teacher_width", 0))
-        for name, least in (*counts, ("seed", 0)):
+        steps = (("teacher_steps", 0), ("float_steps", 0), ("mixed_steps", 0), ("steps", 0))
+        for name, least in (*counts, *steps, ("views", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
@@ -101,6 +116,16 @@ class TrainConfig:
     def images_per_step(self) -> int:
         """Images of one optimizer step, all processes together."""
         return self.batch_size * self.parts
+
+    def n_steps(self, phase: PhaseName, n: int) -> int:
+        """Optimizer steps of a phase on `n` images."""
+        epochs, least = {
+            "teacher": (self.teacher_epochs, self.teacher_steps),
+            "float": (self.float_epochs, self.float_steps),
+            "mixed": (self.mixed_epochs, self.mixed_steps),
+            "quantized": (self.epochs, self.steps),
+        }[phase]
+        return max(least, math.ceil(epochs * n / self.images_per_step)) if epochs else 0
 
 
 def preset(name: str, **changes: Any) -> TrainConfig:

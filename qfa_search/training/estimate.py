@@ -22,7 +22,7 @@ from qfa_search.training.batches import TrainBatch
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import World, threads_of
 from qfa_search.training.phase import Phase, run_phase
-from qfa_search.training.recipe import bit_phases, n_steps
+from qfa_search.training.recipe import bit_phases
 from qfa_search.training.sandwich import with_uniform_bits
 from qfa_search.training.teacher import Teacher, dense_teacher
 from search_spaces import SearchSpace
@@ -113,14 +113,14 @@ def phase_times(
             teacher = Teacher(static, largest.resolution, space.n_classes)
         plain = Phase(
             name="teacher",
-            n_steps=n_steps(config.teacher_epochs, n_images, config),
+            n_steps=config.n_steps("teacher", n_images),
             learning_rate=TINY_RATE,
             resolution=max(space.resolutions),
             subnets=lambda rng, step: [None],
         )
         if config.teacher_width:
             networks.append((plain, dense_teacher(space, config.teacher_width)))
-        steps = n_steps(config.float_epochs, n_images, config)
+        steps = config.n_steps("float", n_images)
         float_phase = replace(
             plain, name="float", n_steps=steps, subnets=lambda rng, step: [largest]
         )
@@ -131,7 +131,7 @@ def phase_times(
             for phase, net in networks
         ]
         # 32 bits, a choice of the first steps, is a little faster and not timed by itself.
-        final = bit_phases(space, n_images, replace(config, mixed_epochs=0))[-1]
+        final = bit_phases(space, n_images, replace(config, mixed_epochs=0, mixed_steps=0))[-1]
         final = replace(final, learning_rate=TINY_RATE, teacher=teacher)
         seconds = scale * _seconds(final, Supernet(space), source, config)
         times += [

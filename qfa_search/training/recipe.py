@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -59,11 +58,6 @@ class Trained:
     teacher: Teacher
 
 
-def n_steps(epochs: float, n_images: int, config: TrainConfig) -> int:
-    """Optimizer steps of so many epochs."""
-    return math.ceil(epochs * n_images / config.images_per_step)
-
-
 def train_supernet(
     space: SearchSpace,
     images: Images | FolderImages,
@@ -107,7 +101,7 @@ def train_supernet(
     elif config.teacher_width:
         torch.manual_seed(config.seed)
         network = dense_teacher(space, config.teacher_width)
-        steps = n_steps(config.teacher_epochs, n_images, config)
+        steps = config.n_steps("teacher", n_images)
         run.phase(run.plain_phase("teacher", steps), network, plain)
         if world.is_first:
             save_teacher(out / TEACHER_FILE, network, space, config.teacher_width)
@@ -120,7 +114,7 @@ def train_supernet(
     taught = plain if teacher is None else run.source(teacher)
     if config.float_epochs:
         largest = float_net.space.largest()
-        steps = n_steps(config.float_epochs, n_images, config)
+        steps = config.n_steps("float", n_images)
         phase = replace(run.plain_phase("float", steps), subnets=lambda rng, step: [largest])
         run.phase(phase, float_net, taught)
     if teacher is None:
@@ -146,8 +140,7 @@ def bit_phases(space: SearchSpace, n_images: int, config: TrainConfig) -> list[P
 
     They share one schedule of the rate, or each has its own (`config.separate_schedules`).
     """
-    mixed = n_steps(config.mixed_epochs, n_images, config)
-    final = n_steps(config.epochs, n_images, config)
+    mixed, final = (config.n_steps(name, n_images) for name in ("mixed", "quantized"))
 
     def subnets(n_float_steps: int) -> Callable[[np.random.Generator, int], list[Subnet]]:
         return lambda rng, step: sandwich(
@@ -223,7 +216,14 @@ class _Run:
         logits = None
         if teacher is not None:
             share = slice(self.world.rank, None, self.world.size)
-            part = teacher_logits_in_memory(teacher, self.images, SOFT_LABEL_BATCH, device, share)
+            part = teacher_logits_in_memory(
+                teacher,
+                self.images,
+                self.config,
+                batch_size=SOFT_LABEL_BATCH,
+                device=device,
+                share=share,
+            )
             logits = add_up(part, self.world)
         return MemoryBatches(self.images, self.config, logits), None
 

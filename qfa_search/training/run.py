@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,15 +18,17 @@ from qfa_search.images.split_file import SPLIT_FILE, write_split
 from qfa_search.supernet.storage import read_supernet, save_supernet
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import join_world
+from qfa_search.training.lengths import steps_of_phases
 from qfa_search.training.metrics import metrics_writer
 from qfa_search.training.phase import Progress
-from qfa_search.training.recipe import train_supernet
+from qfa_search.training.recipe import TEACHER_FILE, train_supernet
 from qfa_search.training.scores import corner_scores
 from qfa_search.training.stop import stop_requests
 from search_spaces import SearchSpace, to_toml
 
 SUPERNET_FILE = "supernet.safetensors"
 SPACE_FILE = "space.toml"
+RECIPE_FILE = "recipe.json"
 
 
 def check_out(out: Path, *, resume: bool) -> None:
@@ -38,6 +42,26 @@ def check_out(out: Path, *, resume: bool) -> None:
         raise QFAError(f"{path} exists already: choose another --out")
     if not resume and any(out.glob("*.ckpt")):
         raise QFAError(f"{out} holds an unfinished training: add --resume, or choose another --out")
+
+
+def recipe_of(path: Path) -> TrainConfig:
+    """The recipe that the supernet of a file was trained by.
+
+    Raises:
+        ValueError: Unreadable file, or a recipe of another version.
+    """
+    try:
+        return TrainConfig(**read_metadata(path, "supernet")["recipe"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} has no recipe of this version: {error}") from error
+
+
+def stored_recipe(out: Path) -> TrainConfig | None:
+    """The recipe of the training that started in `out`, if one did."""
+    path = out / RECIPE_FILE
+    if not path.is_file():
+        return None
+    return TrainConfig(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def list_to_train(source: str, out: Path, *, resume: bool, starts: Sequence[Path]) -> Listed:
@@ -93,6 +117,9 @@ def train(
     with join_world() as world, metrics_writer(out, tensorboard=tensorboard) as write_metrics:
         if world.is_first:
             write_text(out / SPACE_FILE, to_toml(space))
+            write_text(out / RECIPE_FILE, json.dumps(asdict(config), indent=1) + "\n")
+            if teacher is not None and not (out / TEACHER_FILE).exists():
+                shutil.copyfile(teacher, out / TEACHER_FILE)
             if not isinstance(data, PublishedSet):
                 write_split(out / SPLIT_FILE, data.split)
         else:  # the first process tells of unreadable images
@@ -123,6 +150,7 @@ def train(
                 "recipe": asdict(config),
                 "processes": world.size,
                 "scores": scores,
+                "steps": steps_of_phases(config, len(images)),
                 **_origins(init, teacher),
             }
             save_supernet(path, trained.supernet, metadata)

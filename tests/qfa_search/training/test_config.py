@@ -17,6 +17,13 @@ def test_the_imagenet_preset_has_the_published_settings():
     assert (config.weight_decay, config.label_smoothing, config.clip_norm) == (3e-5, 0.1, 500)
 
 
+def test_few_images_are_seen_for_a_least_number_of_steps():
+    config = TrainConfig(epochs=2, steps=100, batch_size=4, parts=2, float_epochs=0, float_steps=9)
+    assert config.n_steps("quantized", 80) == 100
+    assert config.n_steps("quantized", 8000) == 2000
+    assert config.n_steps("float", 80) == 0
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

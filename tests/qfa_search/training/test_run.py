@@ -125,6 +125,37 @@ def test_a_supernet_tells_what_it_started_and_learned_from(
     assert found["init"]["init"]["recipe"] == read_metadata(first, "supernet")["recipe"]
 
 
+def test_a_finished_supernet_trains_on_with_its_own_teacher_space_and_split(
+    own_run, own_images, tmp_path
+):
+    first, _ = own_run
+    out = tmp_path / "on"
+    options = ["--continue", 3, "--init", first, "--processes", 1]
+    result = _invoke("train", "--data", own_images, "--out", out, *options)
+    assert result.exit_code == 0, result.output
+    before, after = (
+        read_metadata(folder / "supernet.safetensors", "supernet") for folder in (first, out)
+    )
+    assert after["steps"] == {"teacher": 0, "float": 0, "mixed": 0, "quantized": 3}
+    assert after["space"] == before["space"]
+    assert after["split"] == before["split"]
+    assert after["scores"]["teacher"] == before["scores"]["teacher"]
+    assert after["init"]["digest"] == file_digest(first / "supernet.safetensors")
+    assert (out / "teacher.safetensors").read_bytes() == (
+        first / "teacher.safetensors"
+    ).read_bytes()
+
+
+def test_training_on_needs_a_finished_run_and_its_teacher(own_run, own_images, tmp_path):
+    to = ["train", "--data", own_images, "--out", tmp_path / "on", "--continue", 3]
+    assert _invoke(*to).exit_code == 2
+    alone = tmp_path / "supernet.safetensors"
+    shutil.copyfile(own_run[0] / "supernet.safetensors", alone)
+    result = _invoke(*to, "--init", tmp_path)
+    assert result.exit_code == 1
+    assert "name one with --teacher" in result.stderr
+
+
 def test_a_bundled_supernet_to_start_from_is_found_by_name(own_images, tmp_path):
     result = _invoke("train", "--data", own_images, "--out", tmp_path, "--init", "nothing")
     assert (result.exit_code, "no supernet 'nothing'" in result.output) == (1, True)

@@ -1,0 +1,101 @@
+"""`qfa-search export`."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """Kinds of files that a subnet can be written as."""
+
+    onnx = "onnx"
+    qonnx = "qonnx"
+    torch = "torch"
+    c = "c"
+    npz = "npz"
+
+
+def export(
+    subnet: Annotated[str, typer.Argument(metavar="FRONT.json:INDEX|FRONT.json:knee|SUBNET.json")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to; FILE.json goes beside it.")],
+    supernet: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="What it was trained on; by default as it says."),
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="Kind of file; by its ending if not given.")
+    ] = None,
+    opset: Annotated[int, typer.Option(help="Of ONNX: 25, or 21 for older runtimes.")] = 25,
+    verify: Annotated[
+        int | None,
+        typer.Option("--verify", metavar="N", help="Validation images to verify it on."),
+    ] = None,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Write the file without running it.")
+    ] = False,
+) -> None:
+    """Write a subnet as a file for other runtimes, proven equal on validation images.
+
+    Weights are packed at their bits. The file is run layer by layer against the network before it
+    takes its name; one that computes something else is kept in FILE.unverified, with exit code 1.
+    """
+    if no_verify and verify is not None:
+        raise typer.BadParameter("give --verify N or --no-verify, not both")
+    if verify is not None and verify < 1:
+        raise typer.BadParameter("--verify needs at least 1 image")
+
+    from qfa_search.deployment.classifier import class_names
+    from qfa_search.deployment.export import check_target
+    from qfa_search.deployment.export import export as write
+    from qfa_search.deployment.formats import ExportOptions, export_format
+    from qfa_search.errors import QFAError
+    from qfa_search.front.subnet_files import read_subnet
+    from qfa_search.supernet.files import resolve_supernet
+
+    if out.exists():
+        raise QFAError(f"{out} exists already: choose another --out, or remove it")
+    chosen = export_format(None if format is None else format.value, out)
+    chosen.check(ExportOptions(opset=opset), to_verify=not no_verify)
+    check_target(out)
+    files = resolve_supernet(supernet)
+    member = read_subnet(subnet, files.space(), files.digest())
+
+    from predictors import size_bytes
+    from predictors.files import read_metadata
+    from qfa_search.deployment.preprocessing import Preprocessing
+    from qfa_search.measuring.subnets import measure_config, measured_images, measured_network
+
+    started = time.perf_counter()
+    metadata = read_metadata(files.weights, "supernet")
+    config = measure_config(files.weights, files.data(data))
+    network = measured_network(config, member).cpu()
+    images = None
+    if not no_verify:
+        drawn = measured_images(config).drawn(chosen.n_images if verify is None else verify)
+        images = drawn.batches(member.resolution, 250)
+    done = write(
+        network,
+        out,
+        format=chosen.name,
+        opset=opset,
+        images=images,
+        class_names=class_names(metadata),
+        preprocessing=Preprocessing.of_supernet(network.space, metadata),
+        origin={"supernet": files.digest(), "supernet_name": files.name},
+    )
+    expected = size_bytes(network.space, member)
+    typer.echo(
+        f"{', '.join(str(path) for path in done.files)}: {done.n_bytes} bytes, "
+        f"{done.n_bytes / expected:.2f} x size_kb, in {time.perf_counter() - started:.1f} s"
+    )
+    typer.echo("not verified" if done.verification is None else done.verification.summary())
+    if chosen.name == "onnx":
+        typer.echo(f"try it: qfa-search predict --model {out} PHOTO...")

@@ -1,0 +1,59 @@
+"""`qfa-search predict`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="[FRONT.json:INDEX|FRONT.json:knee|SUBNET.json] PHOTO..."),
+    ],
+    supernet: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="What it was trained on; by default as it says."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FILE.onnx", help="An exported file, in place of both.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes to print for each photo.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Name what is on photos, by a subnet of a supernet or by an exported ONNX file."""
+    from qfa_search.deployment.classifier import Classifier
+    from qfa_search.errors import DataError
+
+    photos = arguments if model is not None else arguments[1:]
+    if not photos:
+        raise typer.BadParameter("give at least one photo after the subnet")
+    if model is not None and (supernet is not None or data is not None):
+        raise typer.BadParameter("--model needs neither --supernet nor --data")
+    missing = [name for name in photos if not Path(name).is_file()]
+    if missing:
+        raise DataError(f"no photo at {missing[0]}")
+    if model is not None:
+        classifier = Classifier.from_onnx(model)
+    else:
+        from qfa_search.front.networks import network
+
+        found = network(supernet, arguments[0], data=data)
+        classifier = Classifier.from_network(found, supernet)
+    classes = {name: classifier.classify(name) for name in photos}
+    if as_json:
+        listed = [
+            {"photo": name, "classes": [{"name": n, "probability": p} for n, p in ranked[:top]]}
+            for name, ranked in classes.items()
+        ]
+        typer.echo(json.dumps(listed, indent=1))
+        return
+    for name, ranked in classes.items():
+        shares = ", ".join(f"{of} {100 * share:.1f} %" for of, share in ranked[:top])
+        typer.echo(f"{name}: {shares}")

@@ -1,0 +1,40 @@
+import pytest
+
+from qfa_search.training.config import TrainConfig
+from qfa_search.training.estimate import PhaseTime
+from qfa_search.training.lengths import (
+    below_teacher,
+    steps_of_phases,
+    trained_on,
+    within_minutes,
+)
+
+CONFIG = TrainConfig(batch_size=8, parts=2, steps=400, float_steps=100, learning_rate=1e-2)
+
+
+def test_given_minutes_stretch_every_phase_alike():
+    times = [PhaseTime("float", 100, 0.6), PhaseTime("quantized", 400, 1.35)]
+    config, stretched = within_minutes(CONFIG, times, 20)
+    assert (config.steps, config.float_steps, config.epochs) == (800, 200, 2 * CONFIG.epochs)
+    assert sum(time.seconds for time in stretched) == pytest.approx(20 * 60)
+    with pytest.raises(ValueError, match="--minutes must be a positive number, got 0"):
+        within_minutes(CONFIG, times, 0)
+
+
+def test_training_on_runs_the_quantized_steps_alone_at_half_the_rate():
+    config = trained_on(CONFIG, 300, 1000)
+    assert steps_of_phases(config, 1000) == {
+        "teacher": 0,
+        "float": 0,
+        "mixed": 0,
+        "quantized": 300,
+    }
+    assert config.learning_rate == 0.5e-2
+    with pytest.raises(ValueError, match="--continue must be at least 1 step"):
+        trained_on(CONFIG, 0, 1000)
+
+
+def test_a_gap_to_the_teacher_counts_from_the_best_largest_subnet():
+    scores = {"teacher": 99.0, "largest 4/4": 95.0, "largest 2/2": 90.0, "smallest 4/4": 97.0}
+    assert below_teacher(scores) == 4
+    assert below_teacher(scores | {"largest 3/3": 98.0}) == 0
