@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from predictors.mlp import MlpEnsemble
 from predictors.tables import chunks
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
+from search_spaces.plain_data import finite_number, shown, whole_number
 
 MIN_SAMPLES = 10
 N_FOLDS = 5
@@ -64,6 +66,7 @@ class AccuracyPredictor:
         to_top1: Polynomial from the models' output to top-1, highest power first. It is the
             identity unless the models predict the logarithm of the cross-entropy.
         residual: Standard deviation of measured top-1 from that polynomial, points.
+        supernet: Digest of the supernet that the samples were measured on, if it is known.
     """
 
     space: SearchSpace
@@ -76,6 +79,7 @@ class AccuracyPredictor:
     spread_factor: float
     to_top1: tuple[float, ...]
     residual: float
+    supernet: str | None = None
 
     @classmethod
     def fit(
@@ -86,6 +90,7 @@ class AccuracyPredictor:
         *,
         cross_entropy: ArrayLike | None = None,
         seed: int = 0,
+        supernet: str | None = None,
     ) -> AccuracyPredictor:
         """Fit a predictor to measured subnets.
 
@@ -99,6 +104,8 @@ class AccuracyPredictor:
             top1: Measured top-1 in percent, `(n,)`.
             cross_entropy: Measured cross-entropy of the same subnets, above 0, `(n,)`.
             seed: Repeats the result on the same machine.
+            supernet: Digest of the supernet that they were measured on; a search on another one
+                refuses the predictor.
 
         Raises:
             ValueError: Genomes of another space, too few or unequal numbers of samples, or
@@ -145,6 +152,7 @@ class AccuracyPredictor:
             spread_factor=spread_factor(ratios),
             to_top1=to_top1,
             residual=residual,
+            supernet=supernet,
         )
 
     def predict(self, X: ArrayLike) -> Floats:
@@ -218,6 +226,7 @@ class AccuracyPredictor:
             "spread_factor": self.spread_factor,
             "to_top1": self.to_top1,
             "residual": self.residual,
+            **({} if self.supernet is None else {"supernet": self.supernet}),
         }
         save_tensors(path, KIND, tensors, metadata)
 
@@ -230,33 +239,51 @@ class AccuracyPredictor:
         """
         tensors, data = load_tensors(path, KIND)
         try:
-            space = SearchSpace.from_dict(data["space"])
-            n_layers = sum(name.startswith("ensemble.") for name in tensors) // 2
-            process: dict[str, Any] = {
-                **{name: tensors[f"process.{name}"] for name in _PROCESS_ARRAYS},
-                **{name: data[f"process_{name}"] for name in _PROCESS_NUMBERS},
-            }
-            return cls(
-                space=space,
-                report=HeldOutReport.from_dict(data["report"]),
-                n_samples=data["n_samples"],
-                descriptors=Descriptors(
-                    space, tensors["descriptors.centre"], tensors["descriptors.scale"]
-                ),
-                process=GaussianProcess(**process),
-                ensemble=MlpEnsemble(
-                    tuple(tensors[f"ensemble.{i}.weight"] for i in range(n_layers)),
-                    tuple(tensors[f"ensemble.{i}.bias"] for i in range(n_layers)),
-                    data["ensemble_constant"],
-                    data["ensemble_scale"],
-                ),
-                share=data["share"],
-                spread_factor=data["spread_factor"],
-                to_top1=tuple(data["to_top1"]),
-                residual=data["residual"],
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{path} is not a complete predictor file: {error!r}") from error
+            predictor = cls._of_plain(tensors, data)
+            predictor.predict(predictor.space.layout.lowest()[None])  # shapes that do not fit
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            told = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise ValueError(f"{path} is not a complete predictor file: {told}") from error
+        return predictor
+
+    @classmethod
+    def _of_plain(cls, tensors: Tensors, data: Mapping[str, Any]) -> AccuracyPredictor:
+        space = SearchSpace.from_dict(data["space"])
+        n_layers = sum(name.startswith("ensemble.") for name in tensors) // 2
+        for name, array in tensors.items():
+            if array.dtype.kind != "f" or not np.isfinite(array).all():
+                raise ValueError(f"the values of {name} must be finite numbers")
+        process: dict[str, Any] = {
+            **{name: tensors[f"process.{name}"] for name in _PROCESS_ARRAYS},
+            **{name: _number(data, f"process_{name}") for name in _PROCESS_NUMBERS},
+        }
+        supernet = data.get("supernet")
+        if supernet is not None and not isinstance(supernet, str):
+            raise ValueError(f"supernet must be text, got {shown(supernet)}")
+        return cls(
+            space=space,
+            report=HeldOutReport.from_dict(data["report"]),
+            n_samples=whole_number("n_samples", data["n_samples"]),
+            descriptors=Descriptors(
+                space, tensors["descriptors.centre"], tensors["descriptors.scale"]
+            ),
+            process=GaussianProcess(**process),
+            ensemble=MlpEnsemble(
+                tuple(tensors[f"ensemble.{i}.weight"] for i in range(n_layers)),
+                tuple(tensors[f"ensemble.{i}.bias"] for i in range(n_layers)),
+                _number(data, "ensemble_constant"),
+                _number(data, "ensemble_scale"),
+            ),
+            share=_number(data, "share"),
+            spread_factor=_number(data, "spread_factor"),
+            to_top1=tuple(finite_number("to_top1", value) for value in data["to_top1"]),
+            residual=_number(data, "residual"),
+            supernet=supernet,
+        )
+
+
+def _number(data: Mapping[str, Any], name: str) -> float:
+    return finite_number(name, data[name])
 
 
 _PROCESS_ARRAYS = ("inverse_lengths", "points", "weights", "linear", "slopes")

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from search_spaces.plain_data import shown
+
 FORMAT_VERSION = 1
 DIGEST_LENGTH = 16
 # The one key of the safetensors metadata: with several, their order would change from run to run.
@@ -66,17 +68,22 @@ def save_tensors(
 
     Args:
         path: Where to.
-        kind: What the file is ("supernet", "predictor"); `load_tensors` checks it.
+        kind: What the file is ("supernet", "predictor"); `load_tensors` checks it, and that
+            nothing changed since.
         tensors: Arrays by name.
         metadata: JSON-serializable values.
     """
-    header = {
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    plain = {
         "format_version": FORMAT_VERSION,
         "package_version": version("qfa-search"),
         "kind": kind,
         "metadata": dict(metadata),
+        "tensors_digest": tensors_digest(contiguous),
     }
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    # As it will be read: tuples become lists, numbers as keys become text.
+    header = json.loads(json.dumps(plain))
+    header["digest"] = _header_digest(header)
     with atomic_path(path) as temporary:
         try:
             text = json.dumps(header, sort_keys=True)
@@ -89,11 +96,19 @@ def load_tensors(path: str | Path, kind: str) -> tuple[Tensors, dict[str, Any]]:
     """Arrays and metadata of a file that `save_tensors` wrote.
 
     Raises:
-        ValueError: No such file, a truncated or foreign one, one of another kind, or one of a
-            newer format.
+        ValueError: No such file, a truncated, damaged or foreign one, one of another kind, or one
+            of a newer format.
     """
-    with _open(path, kind) as (file, metadata):
-        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    path = Path(path)
+    header = _read_header(path, kind)
+    tensors = _read_tensors(path, kind)
+    expected = header.get("tensors_digest")
+    if expected is not None and tensors_digest(tensors) != expected:
+        raise ValueError(
+            f"the {kind} {path} is damaged: its arrays are not those that were written; "
+            "take a copy, or make it again"
+        )
+    return tensors, header["metadata"]
 
 
 def read_metadata(path: str | Path, kind: str) -> dict[str, Any]:
@@ -102,31 +117,88 @@ def read_metadata(path: str | Path, kind: str) -> dict[str, Any]:
     Raises:
         ValueError: As `load_tensors`.
     """
-    with _open(path, kind) as (_, metadata):
-        return metadata
+    metadata: dict[str, Any] = _read_header(Path(path), kind)["metadata"]
+    return metadata
 
 
-@contextmanager
-def _open(path: str | Path, kind: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The open safetensors file and its metadata, after a check of its header."""
-    path = Path(path)
+def identity(path: str | Path, kind: str) -> str:
+    """What other files call a file by: the digest of its arrays, 16 hexadecimal digits.
+
+    A file of an earlier version, which has none, is called by the digest of the whole file.
+
+    Raises:
+        ValueError: As `load_tensors`.
+    """
+    digest = _read_header(Path(path), kind).get("tensors_digest")
+    if digest is None:
+        return file_digest(path)
+    load_tensors(path, kind)  # raises if the digest is not theirs
+    return str(digest)
+
+
+def tensors_digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of names, types, shapes and values of arrays, the first 16 hexadecimal digits."""
+    found = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        found.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()[:DIGEST_LENGTH]
+
+
+def digest_of(data: bytes) -> str:
+    """SHA-256 of `data`, the first 16 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()[:DIGEST_LENGTH]
+
+
+def _header_digest(header: Mapping[str, Any]) -> str:
+    content = {name: value for name, value in header.items() if name != "digest"}
+    return digest_of(json.dumps(content, sort_keys=True).encode())
+
+
+def _read_header(path: Path, kind: str) -> dict[str, Any]:
+    """The checked header of a file that `save_tensors` wrote."""
     if not path.is_file():
         raise ValueError(f"no {kind} at {path}: there is no such file")
     try:
         with safe_open(path, framework="np") as file:
             stored = file.metadata() or {}
-            if HEADER not in stored:
-                raise ValueError(f"{path} is a safetensors file, but not one of qfa-search")
-            header = json.loads(stored[HEADER])
-            if header["kind"] != kind:
-                raise ValueError(f"{path} holds a {header['kind']}, expected a {kind}")
-            if header["format_version"] > FORMAT_VERSION:
-                raise ValueError(
-                    f"{path} has format version {header['format_version']}, this version of "
-                    f"qfa-search reads up to {FORMAT_VERSION}: install a newer one"
-                )
-            yield file, header["metadata"]
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a readable {kind} file: {error}") from error
+    if HEADER not in stored:
+        raise ValueError(f"{path} is a safetensors file, but not one of qfa-search")
+    try:
+        header = json.loads(stored[HEADER])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a readable {kind} file: {error}") from error
+    if not isinstance(header, dict):
+        raise ValueError(f"{path} is not a readable {kind} file: its header is no table")
+    found, number = header.get("kind"), header.get("format_version")
+    if found != kind:
+        told = shown(found).strip("'")
+        raise ValueError(f"{path} holds a {told}, expected a {kind}")
+    if type(number) is not int or number < 1:
+        raise ValueError(f"{path} is not a readable {kind} file: format version {shown(number)}")
+    if number > FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format version {shown(number)}, this version of "
+            f"qfa-search reads up to {FORMAT_VERSION}: install a newer one"
+        )
+    if "digest" in header and header["digest"] != _header_digest(header):
+        raise ValueError(
+            f"the {kind} {path} is damaged: its description is not the one that was written; "
+            "take a copy, or make it again"
+        )
+    if not isinstance(header.get("metadata"), dict):
+        raise ValueError(f"{path} is not a readable {kind} file: it has no metadata")
+    return header
+
+
+def _read_tensors(path: Path, kind: str) -> Tensors:
+    try:
+        with safe_open(path, framework="np") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, TypeError, AttributeError, ValueError) as error:
+        # Types of numbers that NumPy does not have are among these.
         raise ValueError(f"{path} is not a readable {kind} file: {error}") from error
 
 

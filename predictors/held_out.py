@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search_spaces.plain_data import shown
+
 Floats = NDArray[np.floating[Any]]
 
 COVERED = 0.9
@@ -57,7 +59,15 @@ class HeldOutReport:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> HeldOutReport:
-        """The report that `to_dict` described."""
+        """The report that `to_dict` described.
+
+        Raises:
+            ValueError: Something else.
+        """
+        if not isinstance(data, Mapping) or not all(
+            value is None or type(value) in (int, float) for value in data.values()
+        ):
+            raise ValueError(f"a report must be a table of numbers, got {shown(data)}")
         return cls(**data)
 
 

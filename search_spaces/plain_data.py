@@ -7,6 +7,7 @@ is a ValueError in one line that names the place.
 from __future__ import annotations
 
 import json
+import math
 import reprlib
 from operator import index
 from pathlib import Path
@@ -70,6 +71,26 @@ def whole_number(name: str, value: object, least: int = 0) -> int:
     if number > LARGEST:
         raise ValueError(f"{name} must be at most {LARGEST}, got {shown(number)}")
     return number
+
+
+def finite_number(name: str, value: object) -> float:
+    """`value` as a float, if it is a finite number.
+
+    Args:
+        name: What the message calls it.
+        value: What a file has there.
+
+    Raises:
+        ValueError: A truth value, text, list, NaN or infinity.
+    """
+    if not isinstance(value, bool) and isinstance(value, int | float):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise ValueError(f"{name} must be a finite number, got {shown(value)}")
 
 
 def shown(value: object) -> str:

@@ -30,6 +30,7 @@ def fit(
         found.frame["top1"].to_numpy(),
         cross_entropy=found.cross_entropy(),
         seed=seed,
+        supernet=found.setting.supernet,
     )
     predictor.save(out)
     typer.echo(f"{_told(predictor.report)}\nwritten: {out}")

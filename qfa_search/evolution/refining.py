@@ -157,6 +157,7 @@ def refine(
                 samples.frame["top1"].to_numpy(),
                 cross_entropy=samples.cross_entropy(),
                 seed=config.seed,
+                supernet=files.digest(),
             )
             initial = measured.X
     assert isinstance(predictor, AccuracyPredictor)

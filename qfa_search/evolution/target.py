@@ -47,8 +47,9 @@ class SearchTarget:
 
         try:
             samples = read_samples(self.files.samples, supernet=self.files.digest())
-        except ValueError as error:
-            logger.info("no start from samples: %s", error)
+        except (ValueError, OSError) as error:
+            # Another start gives another front, so that this must not pass in silence.
+            logger.warning("the search does not start from the supernet's samples: %s", error)
             return None
         known = tuple(name for name in objectives if name in samples.frame)
         if samples.space != self.space or not known:
@@ -111,6 +112,7 @@ def resolve_target(
     _check(wanted, predictor.space, origin)
     if files is not None:
         _check(files.space(), predictor.space, origin)
+        _check_supernet(files, predictor, origin)
     return SearchTarget(space=predictor.space, predictor=predictor, files=files)
 
 
@@ -130,3 +132,12 @@ def _check(wanted: SearchSpace | None, found: SearchSpace, origin: str) -> None:
     raise CheckpointMismatchError(
         f"{origin} {detail}: give a supernet or predictor of the space that is searched"
     )
+
+
+def _check_supernet(files: SupernetFiles, predictor: Predictor, origin: str) -> None:
+    known = getattr(predictor, "supernet", None)
+    if known is not None and known != files.digest():
+        raise CheckpointMismatchError(
+            f"{origin} was fitted to samples of supernet {known}, {files.name} is "
+            f"{files.digest()}: sample this one and fit again, or give the supernet it belongs to"
+        )

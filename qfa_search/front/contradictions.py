@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors import COST_COLUMNS, cost_arrays
-from qfa_search.front.dominance import non_dominated_mask
 from qfa_search.front.objectives import COST_OBJECTIVES, Limits, constraint_values
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
@@ -58,10 +57,9 @@ def check_costs(space: SearchSpace, X: Genomes, costs: Mapping[str, NDArray[Any]
 
 
 def check_top1(predicted: Floats, measured: Floats, spread: Floats) -> None:
-    """Nothing, if each top1 is a percentage, one of each member is known, and no spread below 0."""
+    """Nothing, if each top1 is a percentage or unknown, and no spread below 0."""
     for name, top1 in (("top1_predicted", predicted), ("top1_measured", measured)):
         check_percentages(name, top1)
-    _refuse(np.isnan(predicted) & np.isnan(measured), predicted, "top1", "predicted or measured")
     _refuse(~(np.isnan(spread) | (spread >= 0)), spread, "top1_spread", "at least 0")
 
 
@@ -78,14 +76,6 @@ def check_limits(values: Mapping[str, NDArray[Any]], limits: Limits) -> None:
     over = (constraint_values(values, limits) > 0).any(axis=1)
     if over.any():
         raise ValueError(f"member {over.argmax()} exceeds the limits {limits}")
-
-
-def check_dominance(F: Floats) -> None:
-    """Nothing, if no row of the objectives `(n, n_obj)`, all minimized, beats another one."""
-    different, where = np.unique(F, axis=0, return_inverse=True)
-    beaten = ~non_dominated_mask(different)[where.reshape(-1)]
-    if beaten.any():
-        raise ValueError(f"member {beaten.argmax()} is beaten by another one in every objective")
 
 
 def _refuse(wrong: NDArray[np.bool_], values: NDArray[Any], name: str, wanted: str) -> None:

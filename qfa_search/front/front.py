@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from qfa_search.errors import QFAError
 from qfa_search.front.contradictions import (
     check_costs,
-    check_dominance,
     check_genomes,
     check_limits,
     check_percentages,
@@ -24,14 +22,13 @@ from qfa_search.front.contradictions import (
 from qfa_search.front.dominance import hypervolume, non_dominated_mask
 from qfa_search.front.objectives import (
     Limits,
-    as_number,
     check_objectives,
     constraint_values,
     objective_values,
 )
 from search_spaces import SearchSpace, Subnet
 from search_spaces.genome import Genomes
-from search_spaces.plain_data import parse_json, read_text, shown, whole_number
+from search_spaces.plain_data import finite_number, parse_json, read_text, shown, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -491,8 +488,6 @@ class ParetoFront(Sequence[FrontMember]):
         # A prediction held min_top1 during the search, whatever was measured afterwards.
         top1 = np.fmax(self.top1_predicted, self.top1_measured)
         check_limits({**self.costs, "top1": top1}, self.limits)
-        if np.isnan(self.top1_measured).all():  # by measurements some beat others
-            check_dominance(self.objective_values)
 
     def _check_not_empty(self) -> None:
         if not len(self):
@@ -520,14 +515,9 @@ def _array(name: str, values: Sequence[object]) -> NDArray[Any]:
     """Counts stay integers; None becomes NaN."""
     if values and all(type(v) is int and abs(v) < 2**63 for v in values):
         return np.array(values, dtype=np.int64)
-    return np.array([np.nan if v is None else _finite(name, v) for v in values], dtype=np.float64)
-
-
-def _finite(name: str, value: object) -> float:
-    number = as_number(name, value) if isinstance(value, int | float) else math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be a finite number, got {shown(value)}")
-    return number
+    return np.array(
+        [np.nan if v is None else finite_number(name, v) for v in values], dtype=np.float64
+    )
 
 
 def _scores(scores: object) -> dict[str, Any]:
@@ -535,7 +525,7 @@ def _scores(scores: object) -> dict[str, Any]:
     found = _table("predictor_scores", scores)
     for name in ("n_test", "kendall_tau", "rmse"):
         if name in found:
-            _finite(name, found[name])
+            finite_number(name, found[name])
     return found
 
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, TypeAlias
 
-from search_spaces.plain_data import shown
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -87,13 +85,13 @@ class Limits:
             ValueError: An unknown name or a value out of range.
         """
         if not isinstance(data, Mapping):
-            raise ValueError(f"limits must be a table, got {shown(data)}")
+            raise ValueError(f"limits must be a table, got {data!r:.60}")
         unknown = sorted(str(name) for name in set(data) - {f.name for f in fields(cls)})
         if unknown:
-            raise ValueError(f"unknown limits {shown(unknown)}")
+            raise ValueError(f"unknown limits {unknown!r:.60}")
         for name, value in data.items():
             if value is not None and not isinstance(value, int | float):
-                raise ValueError(f"{name} must be a number, got {shown(value)}")
+                raise ValueError(f"{name} must be a number, got {value!r:.60}")
         return cls(**data)
 
     def __str__(self) -> str:
@@ -111,12 +109,12 @@ def check_objectives(objectives: Sequence[str]) -> tuple[str, ...]:
     if not 2 <= len(found) <= 3 or len({*map(str, found)}) < len(found):
         raise ValueError(
             f"objectives must be two or three different ones of {', '.join(OBJECTIVES)}, "
-            f"got {shown(','.join(map(str, found)))}"
+            f"got {','.join(map(str, found))!r:.60}"
         )
     unknown = [name for name in found if name not in OBJECTIVES]
     if unknown:
         raise ValueError(
-            f"unknown objective {shown(unknown[0])}: choose among {', '.join(OBJECTIVES)}"
+            f"unknown objective {unknown[0]!r:.60}: choose among {', '.join(OBJECTIVES)}"
         )
     return found
 
@@ -128,7 +126,7 @@ def as_number(name: str, value: object) -> float:
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} must be a number, got {shown(value)}") from None
+        raise ValueError(f"{name} must be a number, got {value!r:.60}") from None
 
 
 def objective_values(values: Mapping[str, Floats], objectives: tuple[str, ...]) -> Floats:

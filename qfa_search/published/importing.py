@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -32,6 +33,8 @@ from qfa_search.supernet.files import resolve_supernet
 from search_spaces import SearchSpace
 
 OUTPUTS = ("supernet.safetensors", "samples.sqlite", "predictor.safetensors", "architectures.json")
+UNFINISHED = ".import-unfinished"  # there until the last file is in place
+TEMPORARY = ".import-"
 SOURCE = "apple/ml-batchquant"
 PUBLISHED_RECALIBRATION = "30x64"
 UNKNOWN_SUPERNET = "published"
@@ -72,18 +75,34 @@ def import_published(
     found = {name for name, path in sources.items() if path.is_file()}
     if not found:
         raise QFAError(f"{folder} has none of {', '.join(sources)}: give a clone of {SOURCE}")
-    there = [name for name in OUTPUTS if (out / name).exists()]
-    if there:
-        raise QFAError(f"{out} has {', '.join(there)} already: choose another --out")
+    _check_out(out)
     out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out, prefix=".import-") as temporary:
+    with TemporaryDirectory(dir=out, prefix=TEMPORARY) as temporary:
         _import(sources, found, Path(temporary), options, say)
+        (out / UNFINISHED).touch()
         for name in OUTPUTS:
             if (Path(temporary) / name).exists():
                 (Path(temporary) / name).replace(out / name)
+    (out / UNFINISHED).unlink()
     for name in sources:
         if name not in found:
             say(f"{name}: not in {folder}, left out")
+
+
+def _check_out(out: Path) -> None:
+    """Nothing, if an import may write to `out`; what a killed one left there goes.
+
+    Raises:
+        QFAError: `out` has a finished import.
+    """
+    if (out / UNFINISHED).exists():
+        for name in OUTPUTS:
+            (out / name).unlink(missing_ok=True)
+        for path in out.glob(f"{TEMPORARY}*/"):
+            rmtree(path, ignore_errors=True)
+    there = [name for name in OUTPUTS if (out / name).exists()]
+    if there:
+        raise QFAError(f"{out} has {', '.join(there)} already: choose another --out")
 
 
 def _import(
@@ -100,10 +119,11 @@ def _import(
     if samples is not None:
         say(_about(samples))
         predictor = _fit(space, samples, options, say)
-        predictor.save(out / "predictor.safetensors")
     digest = None
     if CHECKPOINT in found:  # after the fit, whose memory is free again by now
         digest = _import_checkpoint(sources[CHECKPOINT], out, say)
+    if predictor is not None:
+        replace(predictor, supernet=digest).save(out / "predictor.safetensors")
     if samples is not None:
         _store(samples, out / "samples.sqlite", space, digest or UNKNOWN_SUPERNET)
     if genomes is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from predictors.files import file_digest, read_metadata
+from predictors.files import identity, read_metadata
 from qfa_search.errors import DataError
 from search_spaces import SearchSpace
 
@@ -33,7 +34,7 @@ class SupernetFiles:
 
     def space(self) -> SearchSpace:
         """Space of the supernet, read from the file's metadata without its weights."""
-        return SearchSpace.from_dict(read_metadata(self.weights, "supernet")["space"])
+        return space_of(self.weights, read_metadata(self.weights, "supernet"))
 
     def data(self, given: str | Path | None = None) -> str:
         """The images that the supernet is measured on: `given`, or those that it names itself.
@@ -54,7 +55,7 @@ class SupernetFiles:
         )
 
     def digest(self) -> str:
-        """SHA-256 of the supernet file, the first 16 hexadecimal digits."""
+        """What samples, predictors and fronts call the supernet by: see `identity`."""
         status = self.weights.stat()
         return _digest(self.weights, status.st_mtime_ns, status.st_size)
 
@@ -90,6 +91,18 @@ def resolve_supernet(name: str | Path | None = None) -> SupernetFiles:
     return _beside(path, str(name))
 
 
+def space_of(path: Path, metadata: Mapping[str, object]) -> SearchSpace:
+    """The space that the metadata of the supernet at `path` describe.
+
+    Raises:
+        ValueError: They describe none.
+    """
+    try:
+        return SearchSpace.from_dict(metadata.get("space"))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ValueError(f"{path} is not a readable supernet file: {error}") from error
+
+
 def _beside(weights: Path, name: str) -> SupernetFiles:
     if weights.name == "supernet.safetensors":
         predictor, samples = "predictor.safetensors", "samples.sqlite"
@@ -106,4 +119,4 @@ def _beside(weights: Path, name: str) -> SupernetFiles:
 
 @lru_cache
 def _digest(path: Path, _mtime_ns: int, _size: int) -> str:
-    return file_digest(path)
+    return identity(path, "supernet")

@@ -10,9 +10,8 @@ import torch
 
 from predictors.files import load_tensors, save_tensors
 from qfa_search.errors import CheckpointMismatchError
-from qfa_search.supernet.files import resolve_supernet
+from qfa_search.supernet.files import resolve_supernet, space_of
 from qfa_search.supernet.mobilenet_v3 import Supernet
-from search_spaces import SearchSpace
 
 
 def save_supernet(path: str | Path, supernet: Supernet, metadata: Mapping[str, Any]) -> None:
@@ -29,7 +28,7 @@ def read_supernet(path: str | Path) -> tuple[Supernet, dict[str, Any]]:
         CheckpointMismatchError: Its weights do not fit its space.
     """
     tensors, metadata = load_tensors(path, "supernet")
-    supernet = Supernet(SearchSpace.from_dict(metadata["space"]))
+    supernet = Supernet(space_of(Path(path), metadata))
     state = {name: torch.from_numpy(value) for name, value in tensors.items()}
     try:
         supernet.load_state_dict(state)

@@ -1,3 +1,4 @@
+import json
 import os
 import resource
 import signal
@@ -6,8 +7,17 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from predictors.files import atomic_path, load_tensors, read_metadata, save_tensors, write_text
+from predictors.files import (
+    atomic_path,
+    file_digest,
+    identity,
+    load_tensors,
+    read_metadata,
+    save_tensors,
+    write_text,
+)
 
 TENSORS = {"a": np.arange(6.0).reshape(2, 3), "b": np.array(3, dtype=np.int64)}
 
@@ -77,3 +87,68 @@ def test_foreign_files_are_refused_by_name(tmp_path, content):
     (tmp_path / "strange").write_bytes(content)
     with pytest.raises(ValueError, match="strange"):
         load_tensors(tmp_path / "strange", "predictor")
+
+
+def _changed_byte(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 64
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_flipped_bit_in_the_arrays_is_noticed(tmp_path, share):
+    path = tmp_path / "f"
+    save_tensors(path, "predictor", {"a": np.arange(1000.0)}, {})
+    first = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+    _changed_byte(path, first + int(8000 * share))
+    assert read_metadata(path, "predictor") == {}
+    for read in (load_tensors, identity):
+        with pytest.raises(ValueError, match=r"predictor .* is damaged"):
+            read(path, "predictor")
+
+
+def test_a_changed_description_is_noticed(tmp_path):
+    path = tmp_path / "f"
+    save_tensors(path, "predictor", TENSORS, {"share": 0.25})
+    data = path.read_bytes()
+    assert data.count(b"0.25") == 1
+    path.write_bytes(data.replace(b"0.25", b"0.75"))
+    with pytest.raises(ValueError, match="is damaged: its description"):
+        read_metadata(path, "predictor")
+
+
+def test_the_identity_is_that_of_the_arrays(tmp_path):
+    paths = [tmp_path / name for name in ("a", "b", "c")]
+    save_tensors(paths[0], "supernet", {"a": np.arange(3.0)}, {"x": (1, 2)})
+    save_tensors(paths[1], "supernet", {"a": np.arange(3.0)}, {"class_names": ["ant"]})
+    save_tensors(paths[2], "supernet", {"a": np.arange(4.0)}, {"x": (1, 2)})
+    first, second, third = (identity(path, "supernet") for path in paths)
+    assert first == second != third
+
+
+def test_a_file_without_digests_is_read_and_called_by_the_whole_file(tmp_path):
+    path = tmp_path / "f"
+    header = {"format_version": 1, "kind": "supernet", "metadata": {"space": {}}}
+    save_file({"a": np.arange(3.0)}, path, metadata={"qfa-search": json.dumps(header)})
+    tensors, metadata = load_tensors(path, "supernet")
+    assert tensors["a"].tolist() == [0, 1, 2]
+    assert metadata == {"space": {}}
+    assert identity(path, "supernet") == file_digest(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        [1],
+        "x",
+        {},
+        {"kind": ["supernet"], "format_version": 1, "metadata": {}},
+        {"kind": "supernet", "format_version": "1", "metadata": {}},
+        {"kind": "supernet", "format_version": 1},
+        {"kind": "supernet", "format_version": 1, "metadata": [1]},
+    ],
+)
+def test_a_header_of_another_form_is_refused(tmp_path, header):
+    save_file(TENSORS, tmp_path / "f", metadata={"qfa-search": json.dumps(header)})
+    with pytest.raises(ValueError, match=r"not a readable supernet|expected a supernet"):
+        read_metadata(tmp_path / "f", "supernet")
