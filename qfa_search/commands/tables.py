@@ -45,7 +45,7 @@ def console() -> Console:
 def print_front(front: ParetoFront) -> None:
     """Print up to 20 members evenly spread over the front, the knee among them."""
     knee = front.knee_index()
-    shown = sorted({*front.evenly_chosen(MAX_ROWS - 1).tolist(), knee})
+    shown = front.overview(MAX_ROWS)
     is_measured = np.isfinite(front.top1_measured).any()
     top1 = {
         "top1\nmeasured": front.top1_measured if is_measured else np.full(len(front), np.nan),

@@ -225,6 +225,10 @@ class ParetoFront(Sequence[FrontMember]):
             np.int64
         )
 
+    def overview(self, n: int = 20) -> list[int]:
+        """Indices of at most `n` members that show the front: evenly spread, and the knee."""
+        return sorted({*self.evenly_chosen(n - 1).tolist(), self.knee_index()})
+
     def with_measured(
         self,
         top1: ArrayLike,
@@ -353,6 +357,20 @@ class ParetoFront(Sequence[FrontMember]):
         within = str(self.limits) or "no limits"
         title = f"{self.space.name}, {within}"
         return front_figure(columns, self.objectives, self.limits, self.knee_index(), title)
+
+    def _repr_html_(self) -> str:
+        """Picture and table for a notebook."""
+        from html import escape
+
+        if not len(self):
+            return f"<p>{escape(repr(self))}</p>"
+        from qfa_search.front.notebook import notebook_html
+
+        rows = self.overview()
+        frame = self.to_frame().drop(columns="genome").iloc[rows]
+        if not self.extrapolates[rows].any():
+            frame = frame.drop(columns="extrapolates")
+        return notebook_html(repr(self).strip("<>"), self.plot(), frame)
 
     def report(self, path: str | Path) -> None:
         """Write a page to look at: one HTML file with the front and its networks, offline.
