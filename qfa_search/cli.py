@@ -26,6 +26,7 @@ from qfa_search.commands import (
     train,
 )
 from qfa_search.errors import QFAError
+from qfa_search.images.names import printable
 
 
 class _Commands(TyperGroup):
@@ -78,4 +79,4 @@ def main() -> None:
 
 
 def _say(message: str) -> None:
-    print(" ".join(message.split()), file=sys.stderr)
+    print(printable(" ".join(message.split())), file=sys.stderr)

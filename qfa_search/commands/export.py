@@ -52,12 +52,12 @@ def export(
     if verify is not None and verify < 1:
         raise typer.BadParameter("--verify needs at least 1 image")
 
-    from qfa_search.deployment.classifier import class_names
     from qfa_search.deployment.export import check_target
     from qfa_search.deployment.export import export as write
     from qfa_search.deployment.formats import ExportOptions, export_format
     from qfa_search.errors import QFAError
     from qfa_search.front.subnet_files import read_subnet
+    from qfa_search.images.sources import class_names
     from qfa_search.supernet.files import resolve_supernet
 
     if out.exists():

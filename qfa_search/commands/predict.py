@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from qfa_search.images.names import printable
+
 
 def predict(
     arguments: Annotated[
@@ -56,4 +58,4 @@ def predict(
         return
     for name, ranked in classes.items():
         shares = ", ".join(f"{of} {100 * share:.1f} %" for of, share in ranked[:top])
-        typer.echo(f"{name}: {shares}")
+        typer.echo(printable(f"{name}: {shares}"))

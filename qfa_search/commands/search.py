@@ -300,12 +300,13 @@ def _measured(
     from rich.progress import track
 
     from predictors.files import read_metadata
+    from qfa_search.images.sources import class_names
     from qfa_search.measuring.subnets import measure, measure_config
     from qfa_search.supernet.files import resolve_supernet
 
     chosen = front.subset(front.evenly_chosen(n))
     weights = resolve_supernet(supernet).weights
-    names = read_metadata(weights, "supernet").get("classes", ())
+    names = class_names(read_metadata(weights, "supernet")) or ()
     config = measure_config(weights, data)
     top1 = np.full(len(chosen), np.nan)
     class_top1 = np.full((len(chosen), front.space.n_classes), np.nan)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from qfa_search.images.names import printable, printable_lines
 
 if TYPE_CHECKING:
     from qfa_search.front.front import ParetoFront
@@ -31,10 +34,16 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows of text, the first column to the left, the others to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i == 0 else "right", no_wrap=True)
+        justify: Literal["left", "right"] = "left" if i == 0 else "right"
+        table.add_column(_as_it_is(heading), justify=justify, no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_as_it_is, row))
     console().print(table)
+
+
+def _as_it_is(text: str) -> Text:
+    """Names of spaces and classes are no markup."""
+    return Text(printable_lines(text))
 
 
 def console() -> Console:
@@ -71,12 +80,13 @@ def print_front(front: ParetoFront) -> None:
     print_table(["index", *text], rows)
     limits = f" within {front.limits}" if front.limits.to_dict() else ""
     console().print(
-        f"{len(front)} subnets of {front.space.name}{limits}; hypervolume "
+        f"{len(front)} subnets of {printable(front.space.name)}{limits}; hypervolume "
         f"{front.hypervolume():.6g} up to {_corner(front)}",
         soft_wrap=True,
         highlight=False,
+        markup=False,
     )
-    console().print(origin_of_top1(front), soft_wrap=True, highlight=False)
+    console().print(origin_of_top1(front), soft_wrap=True, highlight=False, markup=False)
 
 
 def origin_of_top1(front: ParetoFront) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from qfa_search.images.names import printable_lines
+from qfa_search.images.names import printable, printable_lines
 
 if TYPE_CHECKING:
     from qfa_search.images.sources import Listed
@@ -117,7 +117,9 @@ def print_dry_run(
     n_all = sum(parameter.numel() for parameter in Supernet(space).parameters())
     n_largest = sum(layer.n_params for layer in layers)
     side, batch = max(space.resolutions), config.batch_size
-    typer.echo(f"largest subnet of {space.name}: {n_largest:,} parameters; supernet: {n_all:,}")
+    typer.echo(
+        f"largest subnet of {printable(space.name)}: {n_largest:,} parameters; supernet: {n_all:,}"
+    )
     n_bytes, batches = step_memory(space, config)
     known = "" if batches == (batch,) else f", extended from batches of {batches[0]}, {batches[1]}"
     typer.echo(
@@ -177,11 +179,19 @@ def progress_bars(quiet: bool) -> Iterator[Callable[[Progress], None]]:
             bars.stop()
 
 
+class _PlainFormatter(logging.Formatter):
+    """Messages whose names of files are safe to show."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
+
+
 @contextmanager
 def notes_on_stderr(quiet: bool) -> Iterator[None]:
     """What the package notes on its way, in plain lines on stderr; only warnings when quiet."""
     logger = logging.getLogger("qfa_search")
     handler = logging.StreamHandler()
+    handler.setFormatter(_PlainFormatter())
     level, propagates = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING if quiet else logging.INFO)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,7 @@ class Classifier:
         import torch
 
         from predictors.files import read_metadata
+        from qfa_search.images.sources import class_names
         from qfa_search.supernet.files import resolve_supernet
 
         metadata = read_metadata(resolve_supernet(supernet).weights, "supernet")
@@ -122,12 +123,6 @@ class Classifier:
         shares /= shares.sum()
         order = np.argsort(-shares, kind="stable")
         return tuple((self.class_names[i], float(shares[i])) for i in order)
-
-
-def class_names(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Names of a supernet's classes in the order of its outputs; None if it does not know them."""
-    names = metadata.get("classes")
-    return None if names is None else tuple(names)
 
 
 def _names(known: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
