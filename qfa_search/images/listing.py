@@ -122,7 +122,7 @@ def others_in(folder: Path, taken: Iterable[Path], root: Path) -> LeftOut:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.name in known:
             continue
-        if entry.is_dir():
+        if _is_folder(entry):
             kind = HIDDEN_FOLDER if is_hidden(entry.name) else NO_SPLIT
         else:
             kind = HIDDEN_FILE if entry.name.startswith(".") else OUTSIDE
@@ -138,7 +138,7 @@ def _walked(folder: Path | str) -> Iterator[tuple[str | None, str]]:
         yield LOCKED_FOLDER, str(folder)
         return
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             if is_hidden(entry.name):
                 yield HIDDEN_FOLDER, entry.path
             elif entry.is_symlink():
@@ -149,6 +149,13 @@ def _walked(folder: Path | str) -> Iterator[tuple[str | None, str]]:
             yield _kind(entry), entry.path
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
 def _kind(entry: os.DirEntry[str]) -> str | None:
     """Why a file is left out; None if it is taken."""
     if entry.name.startswith("."):
@@ -157,7 +164,7 @@ def _kind(entry: os.DirEntry[str]) -> str | None:
         return OTHER_TYPE
     try:
         status = entry.stat()
-    except OSError:  # also links in a circle
+    except OSError:
         return BROKEN_LINK if entry.is_symlink() else LOCKED_FILE
     if not stat.S_ISREG(status.st_mode):
         return NO_FILE
