@@ -139,8 +139,9 @@ function pointing(holder, content, state, axes, points, onChoose, onZoom) {
   const { root, X, Y, left, right, top, bottom } = axes;
   const note = el("div", { class: "note", hidden: true, "aria-hidden": "true" });
   const rubber = svg("rect", { class: "rubber", visibility: "hidden" });
+  const ring = svg("circle", { class: "under", r: 4.5, visibility: "hidden" });
   holder.append(note);
-  root.append(rubber);
+  root.append(ring, rubber);
   let start = null;
   const place = (event) => {
     const box = root.getBoundingClientRect(), view = root.viewBox.baseVal;
@@ -164,9 +165,14 @@ function pointing(holder, content, state, axes, points, onChoose, onZoom) {
     }
     const point = start ? null : nearest(at);
     note.hidden = !point;
+    ring.setAttribute("visibility", point ? "visible" : "hidden");
+    if (point) filled(ring, { cx: point.x, cy: point.y }, []);
     if (point) tell(note, content.fronts[point.f], point, content, state, axes);
   });
-  root.addEventListener("pointerleave", () => { note.hidden = true; });
+  root.addEventListener("pointerleave", () => {
+    note.hidden = true;
+    ring.setAttribute("visibility", "hidden");
+  });
   root.addEventListener("pointerdown", (event) => {
     if (event.pointerType !== "mouse" || event.button !== 0) return;
     event.preventDefault();
@@ -204,7 +210,7 @@ function tell(note, front, { member, x, y }, content, state, { root }) {
     const { label, unit } = content.columns[name];
     lines.push(`${label}: ${number(front.costs[name][member])} ${unit}`);
   }
-  note.replaceChildren(...lines.map((line) => el("div", {}, line)));
+  note.replaceChildren(...lines.map((line) => el("div", {}, line)), strip(front, member, null));
   const share = root.getBoundingClientRect().width / root.viewBox.baseVal.width;
   const left = x * share + 14;
   note.style.left = `${left + note.offsetWidth > root.getBoundingClientRect().width ? left - note.offsetWidth - 28 : left}px`;

@@ -180,6 +180,7 @@ def test_a_click_chooses_the_member_under_it(opened, front):
     actions.perform()
     note = _text(driver, "#front-plot .note")
     assert "member 11" in note
+    assert _count(driver, "#front-plot .note .block") == _count(driver, "#strips .block")
     assert f"{front.top1_predicted[11]:.2f} ± 0.50" in note
     actions.click().perform()
     assert _chosen(driver) == ["11"]
