@@ -96,7 +96,7 @@ def baselines(data: str, out: Path, test: list[dict[str, float]], minutes: float
     from benchmarks.parts.photo_baselines import alone_at_8_bits, logistic_regression, separable
     from qfa_search.front.subnet_files import read_subnets
     from qfa_search.images.sources import open_data
-    from qfa_search.images.splits import SPLIT_FILE
+    from qfa_search.images.split_file import SPLIT_FILE
     from qfa_search.supernet.files import resolve_supernet
     from qfa_search.training.run import recipe_of
 

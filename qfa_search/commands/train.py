@@ -20,6 +20,7 @@ from qfa_search.commands.train_report import (
 )
 
 if TYPE_CHECKING:
+    from qfa_search.images.folder_space import Wanted
     from qfa_search.images.sources import Listed
     from qfa_search.supernet.files import SupernetFiles
     from qfa_search.training.config import TrainConfig
@@ -50,6 +51,18 @@ def train(
             help="Largest image side of a fitted space, 16 to 224; else that of the images, at "
             "most 64 without a GPU."
         ),
+    ] = None,
+    bits: Annotated[
+        str | None,
+        typer.Option(metavar="2,4,8", help="Bit widths of a fitted space; 2,3,4 by default."),
+    ] = None,
+    fit_ram_kb: Annotated[
+        float | None,
+        typer.Option(help="Fit the space to a device with so much memory for activations."),
+    ] = None,
+    fit_flash_kb: Annotated[
+        float | None,
+        typer.Option(help="Fit the space to a device with so much memory for weights."),
     ] = None,
     preset: Annotated[
         str | None,
@@ -150,10 +163,15 @@ def train(
         raise typer.BadParameter(f"missing option {missing} (only --dry-run does without)")
     if resolution is not None and (space is not None or data in (None, *PUBLISHED_SETS)):
         raise typer.BadParameter("--resolution goes with a folder as --data and without --space")
+    is_folder = data is not None and data not in PUBLISHED_SETS
+    fits = {"--bits": bits, "--fit-ram-kb": fit_ram_kb, "--fit-flash-kb": fit_flash_kb}
+    for option, value in fits.items():
+        if value is not None and (space is not None or not is_folder):
+            raise typer.BadParameter(f"{option} goes with a folder as --data and without --space")
+    wanted = _wanted(bits, fit_ram_kb, fit_flash_kb)
 
     from qfa_search.training.config import preset as load_preset
 
-    is_folder = data is not None and data not in PUBLISHED_SETS
     recipe = preset or ("own-images" if is_folder else data or "fashion-mnist")
     given = {
         "teacher_epochs": teacher_epochs,
@@ -202,7 +220,7 @@ def train(
             resolve_supernet(init), listed.size("train"), continue_steps, teacher
         )
     else:
-        chosen = _space(space, data, listed, resolution, out if resume else None)
+        chosen = _space(space, data, listed, resolution, wanted, out if resume else None)
     if processes is not None and processes < 1:
         raise typer.BadParameter(f"--processes must be at least 1, got {processes}")
     is_worker = "WORLD_SIZE" in os.environ  # of torchrun
@@ -294,6 +312,7 @@ def _space(
     data: str | None,
     listed: Listed | None,
     resolution: int | None,
+    wanted: Wanted,
     resumed: Path | None,
 ) -> SearchSpace:
     """The space that was asked for, that of the run to go on with, or one fitted to a folder."""
@@ -308,7 +327,22 @@ def _space(
         return search_spaces.load(resumed / SPACE_FILE)
     if listed is None or isinstance(listed, PublishedSet):
         return search_spaces.load(data or "fashion-mnist")
-    return space_for_folder(listed, resolution=resolution, largest_side=largest_side())
+    return space_for_folder(
+        listed, resolution=resolution, largest_side=largest_side(), wanted=wanted
+    )
+
+
+def _wanted(bits: str | None, ram_kb: float | None, flash_kb: float | None) -> Wanted:
+    """What the fitted space has to be good for."""
+    from qfa_search.images.folder_space import Wanted
+
+    if bits is None:
+        return Wanted(ram_kb=ram_kb, flash_kb=flash_kb)
+    try:
+        widths = tuple(sorted({int(width) for width in bits.split(",")}))
+    except ValueError:
+        raise typer.BadParameter(f"--bits must be widths like 2,4,8, got {bits!r}") from None
+    return Wanted(bit_choices=widths, ram_kb=ram_kb, flash_kb=flash_kb)
 
 
 def _to_train_on(

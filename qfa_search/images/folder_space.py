@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from predictors.fitting import fitted_to_device
 from qfa_search.images.decoding import side_and_channels
 from qfa_search.images.splits import FolderSplit
-from search_spaces import SearchSpace, fitted
+from search_spaces import SearchSpace
 from search_spaces.fitted import LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE
 
 N_LOOKED_AT = 256
 LARGEST_SIDE_ON_CPU = 64  # beyond it a training takes days
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a space has to be good for.
+
+    Attributes:
+        bit_choices: Widths for weights and activations.
+        ram_kb: A device's memory for activations; None for no limit.
+        flash_kb: Its memory for weights; None for no limit.
+    """
+
+    bit_choices: tuple[int, ...] = (2, 3, 4)
+    ram_kb: float | None = None
+    flash_kb: float | None = None
+
+
 def space_for_folder(
-    split: FolderSplit, *, resolution: int | None, largest_side: int
+    split: FolderSplit,
+    *,
+    resolution: int | None,
+    largest_side: int,
+    wanted: Wanted | None = None,
 ) -> SearchSpace:
     """The fitted space for the images of a folder, grey if those looked at are grey.
 
@@ -23,17 +45,22 @@ def space_for_folder(
         resolution: Side of the largest images that subnets see; None takes the median of the
             images' shorter sides, at most `largest_side`.
         largest_side: See there.
+        wanted: Bit widths and the device's memory.
 
     Raises:
         DataError: The images cannot be read.
-        ValueError: `resolution` is not one that fits.
+        ValueError: `resolution` is not one that fits, or nothing fits the device.
     """
     check_resolution(resolution)
     side, channels = side_and_channels(split.root, _some_names(split))
-    return fitted(
+    wanted = wanted or Wanted()
+    return fitted_to_device(
         image_size=resolution or min(side, largest_side),
         channels=channels,
         n_classes=len(split.classes),
+        bit_choices=wanted.bit_choices,
+        ram_kb=wanted.ram_kb,
+        flash_kb=wanted.flash_kb,
     )
 
 

@@ -234,3 +234,22 @@ def test_a_full_disk_ends_it_in_one_line_and_keeps_the_earlier_checkpoint(
     assert finish(start([*arguments, "--resume"]))[0] == 0
     files = [folder / "supernet.safetensors" for folder in (done, run)]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--bits", "2,x"],
+        ["--bits", "4,8", "--space", "fashion-mnist"],
+        ["--fit-ram-kb", 20, "--data", "fashion-mnist"],
+    ],
+)
+def test_what_only_fits_a_folder_is_wrong_usage_elsewhere(own_images, tmp_path, wrong):
+    result = _invoke("train", "--data", own_images, "--out", tmp_path / "p", *wrong)
+    assert result.exit_code == 2
+
+
+def test_a_device_too_small_for_every_fitted_space_is_told(own_images, tmp_path):
+    result = _invoke("train", "--data", own_images, "--out", tmp_path / "p", "--fit-flash-kb", 3)
+    assert result.exit_code == 1
+    assert "--fit-flash-kb 3 is too little" in result.stderr
