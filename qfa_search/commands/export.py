@@ -91,11 +91,11 @@ def export(
         preprocessing=Preprocessing.of_supernet(network.space, metadata),
         origin={"supernet": files.digest(), "supernet_name": files.name},
     )
-    expected = size_bytes(network.space, member)
-    typer.echo(
-        f"{', '.join(str(path) for path in done.files)}: {done.n_bytes} bytes, "
-        f"{done.n_bytes / expected:.2f} x size_kb, in {time.perf_counter() - started:.1f} s"
-    )
+    size = f"{done.n_bytes} bytes"
+    if chosen.name == "onnx":
+        size += f", {done.n_bytes / size_bytes(network.space, member):.2f} x size_kb"
+    names = ", ".join(str(path) for path in done.files)
+    typer.echo(f"{names}: {size}, in {time.perf_counter() - started:.1f} s")
     typer.echo("not verified" if done.verification is None else done.verification.summary())
     if chosen.name == "onnx":
         typer.echo(f"try it: qfa-search predict --model {out} PHOTO...")

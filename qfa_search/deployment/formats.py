@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qfa_search.deployment.plan import NetworkPlan
-from qfa_search.deployment.replay import Engine, ReplayLimits
+from qfa_search.deployment.replay import Batches, Comparison, Engine
 from qfa_search.errors import ExportError
+
+if TYPE_CHECKING:
+    from qfa_search.supernet.extract import StaticNetwork
 
 DEFAULT_OPSET = 25
 
@@ -27,6 +31,9 @@ class ExportOptions:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+Compare = Callable[["StaticNetwork", NetworkPlan, Path, Batches], tuple[Comparison, ...]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportFormat:
     """One kind of file.
@@ -35,23 +42,21 @@ class ExportFormat:
         name: What the user calls it.
         suffix: Ending of its file.
         write: Writes the plan to a path; what comes back are the files, that one first.
-        engines: Runs the file at a path, by name.
+        compare: Runs the file at a path beside the network it was made of.
         stored_bits: Bits that a weight of so many takes in the file.
         write_packages: What writing needs beside the core install.
         verify_packages: What running needs.
         n_images: Validation images that it is verified on unless told otherwise.
-        limits: What may differ.
     """
 
     name: str
     suffix: str
     write: Callable[[NetworkPlan, Path, ExportOptions], tuple[Path, ...]]
-    engines: Callable[[Path, NetworkPlan], Mapping[str, Engine]]
+    compare: Compare
     stored_bits: Callable[[int, ExportOptions], int]
     write_packages: tuple[str, ...] = ()
     verify_packages: tuple[str, ...] = ()
     n_images: int = 500
-    limits: ReplayLimits = field(default_factory=ReplayLimits)
 
     def check(self, options: ExportOptions, *, to_verify: bool) -> None:
         """Refuse early what writing or verifying would refuse late.
@@ -93,6 +98,19 @@ def export_format(name: str | None, file: Path) -> ExportFormat:
     if name not in formats:
         raise ValueError(f"format must be one of {', '.join(formats)}, got {name!r}")
     return formats[name]
+
+
+def _replayed(engines: Callable[[Path, NetworkPlan], Mapping[str, Engine]]) -> Compare:
+    """A comparison of integer codes, layer by layer."""
+
+    def compare(
+        network: StaticNetwork, plan: NetworkPlan, file: Path, batches: Batches
+    ) -> tuple[Comparison, ...]:
+        from qfa_search.deployment.replay import replay
+
+        return replay(network, plan, engines(file, plan), batches)
+
+    return compare
 
 
 def _write_onnx(plan: NetworkPlan, path: Path, options: ExportOptions) -> tuple[Path, ...]:
@@ -155,12 +173,27 @@ def _plan_engines(path: Path, plan: NetworkPlan) -> Mapping[str, Engine]:
     return {"plan in torch": planned_engine(load_plan(path))}
 
 
+def _write_c(plan: NetworkPlan, path: Path, options: ExportOptions) -> tuple[Path, ...]:
+    from qfa_search.deployment.c_source import write_c
+
+    write_c(plan, path)
+    return path, path.with_suffix(".h")
+
+
+def _compare_c(
+    network: StaticNetwork, plan: NetworkPlan, file: Path, batches: Batches
+) -> tuple[Comparison, ...]:
+    from qfa_search.deployment.c_comparison import compare_c
+
+    return compare_c(network, plan, file, batches)
+
+
 FORMATS = (
     ExportFormat(
         name="onnx",
         suffix=".onnx",
         write=_write_onnx,
-        engines=_onnx_engines,
+        compare=_replayed(_onnx_engines),
         stored_bits=_onnx_bits,
         write_packages=("onnx",),
         verify_packages=("onnxruntime",),
@@ -169,7 +202,7 @@ FORMATS = (
         name="qonnx",
         suffix=".onnx",
         write=_write_qonnx,
-        engines=_qonnx_engines,
+        compare=_replayed(_qonnx_engines),
         stored_bits=lambda w_bits, options: 32,
         write_packages=("onnx",),
         verify_packages=("qonnx",),
@@ -179,14 +212,21 @@ FORMATS = (
         name="torch",
         suffix=".pt2",
         write=_write_program,
-        engines=_program_engines,
+        compare=_replayed(_program_engines),
         stored_bits=lambda w_bits, options: max(w_bits, 8),
     ),
     ExportFormat(
         name="npz",
         suffix=".npz",
         write=_write_plan,
-        engines=_plan_engines,
+        compare=_replayed(_plan_engines),
         stored_bits=lambda w_bits, options: max(w_bits, 8),
+    ),
+    ExportFormat(
+        name="c",
+        suffix=".c",
+        write=_write_c,
+        compare=_compare_c,
+        stored_bits=lambda w_bits, options: min(w_bits, 8),
     ),
 )

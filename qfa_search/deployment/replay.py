@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -166,6 +167,31 @@ class Replay:
             f"equal {self.n_argmax_equal}/{self.n_images} (plainly "
             f"{self.n_plain_argmax_equal}/{self.n_images}){top1}"
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        values = {name: value for name, value in asdict(self).items() if name != "layers"}
+        ties = {layer.name: layer.n_ties for layer in self.layers if layer.n_ties}
+        counts = {"n_codes": self.n_codes, "n_ties": self.n_ties, "n_wrong": self.n_wrong}
+        return values | counts | {"ties_by_layer": ties}
+
+
+class Comparison(Protocol):
+    """What was seen of one engine, whatever it was compared by."""
+
+    @property
+    def engine(self) -> str:
+        """Its name."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why it does not run the network; None if it does."""
+
+    def summary(self) -> str:
+        """What was seen, for a reader, without the engine."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
 
 
 @torch.inference_mode()

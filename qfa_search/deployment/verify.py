@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qfa_search.deployment.formats import ExportFormat, export_format
 from qfa_search.deployment.plan import NetworkPlan, network_plan
-from qfa_search.deployment.replay import Replay, replay
+from qfa_search.deployment.replay import Comparison
 from qfa_search.errors import ExportError
 from qfa_search.supernet.extract import StaticNetwork
 
@@ -27,16 +27,16 @@ class Verification:
 
     Attributes:
         file: The file.
-        replays: One for each engine.
+        comparisons: One for each engine.
     """
 
     file: Path
-    replays: tuple[Replay, ...]
+    comparisons: tuple[Comparison, ...]
 
     @property
     def failure(self) -> str | None:
         """Why the file is not the network, by the first engine that shows it; None if it is."""
-        failed = [f"{r.engine}: {r.failure}" for r in self.replays if r.failure is not None]
+        failed = [f"{r.engine}: {r.failure}" for r in self.comparisons if r.failure is not None]
         return failed[0] if failed else None
 
     @property
@@ -48,7 +48,7 @@ class Verification:
         """One line for each engine, or for all that showed the same, and one with the verdict."""
         verdict = "verified" if self.failure is None else f"NOT VERIFIED: {self.failure}"
         engines: dict[str, list[str]] = {}
-        for found in self.replays:
+        for found in self.comparisons:
             engines.setdefault(found.summary(), []).append(found.engine)
         lines = [f"{', '.join(names)}: {shown}" for shown, names in engines.items()]
         return "\n".join([*lines, verdict])
@@ -58,12 +58,7 @@ class Verification:
         return {
             "verified": self.passed,
             "failure": self.failure,
-            "engines": [
-                {key: value for key, value in asdict(found).items() if key != "layers"}
-                | {"ties_by_layer": {la.name: la.n_ties for la in found.layers if la.n_ties}}
-                | {"n_codes": found.n_codes, "n_ties": found.n_ties, "n_wrong": found.n_wrong}
-                for found in self.replays
-            ],
+            "engines": [{"engine": found.engine} | found.to_dict() for found in self.comparisons],
         }
 
 
@@ -107,10 +102,8 @@ def verify_plan(
         raise ExportError(
             f"the network is on {device}: verification runs on the CPU, move it there"
         )
-    engines = chosen.engines(file, plan)
     batches = _parts(images, plan.resolution)
-    replays = replay(network, plan, engines, batches, chosen.limits)
-    return Verification(file=file, replays=replays)
+    return Verification(file=file, comparisons=chosen.compare(network, plan, file, batches))
 
 
 def _parts(images: Images, resolution: int) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -9,6 +9,9 @@ import torch
 import predictors
 from qfa_search import Preprocessing, export, export_onnx, verify_export
 from qfa_search.deployment import formats
+from qfa_search.deployment.formats import export_format
+from qfa_search.deployment.plan import network_plan
+from qfa_search.deployment.verify import verify_plan
 from qfa_search.errors import ExportError
 from tests.qfa_search.deployment.networks import random_images, random_network
 
@@ -37,7 +40,7 @@ def test_an_exported_file_is_verified_and_described(network, batches, tmp_path):
     )
     assert [path.name for path in done.files] == ["m.onnx", "m.onnx.json"]
     assert done.verification.passed
-    assert {found.n_images for found in done.verification.replays} == {30}
+    assert {found.n_images for found in done.verification.comparisons} == {30}
     about = json.loads(done.files[1].read_text())
     assert about["verified"] is True
     content = (tmp_path / "m.onnx").read_bytes()
@@ -76,6 +79,29 @@ def test_every_format_is_verified_by_what_runs_it(network, batches, tmp_path, na
     again = verify_export(network, file, batches[0][0], format=name)
     assert again.passed
     assert again.summary().endswith("verified")
+
+
+def test_c_is_compiled_run_and_compared_bit_for_bit(network, batches, tmp_path):
+    from qfa_search.deployment.host_c import host_compiler
+
+    if host_compiler() is None:
+        pytest.skip("no C compiler is installed")
+    done = export(network, tmp_path / "net.c", images=batches, preprocessing=GREY)
+    assert [path.name for path in done.files] == ["net.c", "net.h", "net.c.json"]
+    (found,) = done.verification.comparisons
+    assert (found.engine, found.n_images, found.n_logits_wrong) == ("C on this machine", 30, 0)
+    source = (tmp_path / "net.c").read_text()
+    constant = next(line for line in source.splitlines() if line.lstrip().startswith("0x"))
+    wrong = constant.replace(constant.strip()[:10], "0x12345678", 1)
+    (tmp_path / "net.c").write_text(source.replace(constant, wrong, 1))
+    plan = network_plan(network, mean=GREY.mean, std=GREY.std)
+    failed = verify_plan(network, plan, tmp_path / "net.c", export_format("c", tmp_path), batches)
+    assert "not the interpreter's" in failed.failure
+
+
+def test_c_needs_to_know_the_pixels(network, tmp_path):
+    with pytest.raises(ExportError, match="give the mean"):
+        export(network, tmp_path / "net.c")
 
 
 def test_a_file_that_computes_something_else_is_kept_apart(network, batches, tmp_path, monkeypatch):
