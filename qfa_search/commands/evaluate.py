@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from qfa_search.measuring.evaluation import Evaluation
 
 
 class Split(StrEnum):
@@ -57,12 +63,45 @@ def evaluate(
         }
     )
     frame = frame.join(costs(files.space(), X)).dropna(axis=1)
+    names = _names(files.weights, files.space().n_classes)
     if as_json:
-        typer.echo(json.dumps(frame.to_dict("records"), indent=1))
+        rows = [
+            row
+            | {"class_top1": dict(zip(names, map(_or_none, e.class_top1), strict=True))}
+            | {"confusion": e.confusion}
+            for row, e in zip(frame.to_dict("records"), found, strict=True)
+        ]
+        typer.echo(json.dumps(rows))
         return
     from qfa_search.commands.tables import HEADINGS, number, print_table
 
     shown = [c for c in frame.columns if c.startswith(("top1", "cross")) or c in HEADINGS]
     rows = [[str(i), *(number(v) for v in row)] for i, row in enumerate(frame[shown].to_numpy())]
     print_table(["index", *shown], rows)
+    if len(found) == 1 and found[0].confusion:
+        print_table(["class", "top1", "images", "taken for"], _class_rows(names, found[0]))
     typer.echo(f"{found[0].n_images} {split.value} images each, {rate:.0f} images/s")
+
+
+def _names(weights: Path, n_classes: int) -> tuple[str, ...]:
+    from predictors.files import read_metadata
+    from qfa_search.images.sources import class_names
+
+    known = class_names(read_metadata(weights, "supernet"))
+    return known or tuple(f"class {i}" for i in range(n_classes))
+
+
+def _class_rows(names: Sequence[str], found: Evaluation) -> list[list[str]]:
+    """A row for each class that has images: its top-1, and what it is most often taken for."""
+    rows = []
+    for i, (name, counts) in enumerate(zip(names, found.confusion, strict=True)):
+        if not sum(counts):
+            continue
+        wrong = max((n, j) for j, n in enumerate(counts) if j != i)
+        taken = f"{names[wrong[1]]} {100 * wrong[0] / sum(counts):.1f} %" if wrong[0] else ""
+        rows.append([name, f"{found.class_top1[i]:.2f}", str(sum(counts)), taken])
+    return rows
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -27,27 +27,42 @@ class Preprocessing:
             and brought to the network's resolution; None for pictures that are cut at the
             network's resolution, as ImageNet's are.
         crop_share: Without `first_side`: share of the shorter side that the centre square keeps.
+        is_turned_upright: Whether a photo is turned as its orientation tag says.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     first_side: int | None
-    crop_share: float
+    crop_share: float = 1.0
+    is_turned_upright: bool = True
 
     @classmethod
     def of_supernet(cls, space: SearchSpace, metadata: Mapping[str, Any]) -> Preprocessing:
         """What the images of a supernet are prepared with, from its file's metadata."""
-        from qfa_search.images import fashion_mnist
         from qfa_search.images.memory import GREY_MEAN, GREY_STD, MEAN, STD
         from qfa_search.images.on_disk import CROP_SHARE
-        from qfa_search.measuring.subnets import IMAGENET
+        from qfa_search.images.sources import (
+            ON_DISK,
+            PUBLISHED_SETS,
+            SPLIT_SEED,
+            UPRIGHT,
+            published_name,
+        )
 
-        if metadata.get("preprocessing") == IMAGENET:
-            return cls(mean=MEAN, std=STD, first_side=None, crop_share=CROP_SHARE)
+        if metadata.get("preprocessing") == ON_DISK:
+            return cls(
+                mean=MEAN,
+                std=STD,
+                first_side=None,
+                crop_share=CROP_SHARE,
+                is_turned_upright=bool(metadata.get(UPRIGHT)),
+            )
         mean, std = (GREY_MEAN, GREY_STD) if space.input_channels == 1 else (MEAN, STD)
-        if metadata.get("data") == fashion_mnist.FASHION_MNIST:
-            mean, std = fashion_mnist.MEAN, fashion_mnist.STD
-        return cls(mean=mean, std=std, first_side=max(space.resolutions), crop_share=1.0)
+        name = published_name(metadata)
+        if name is not None:
+            published = PUBLISHED_SETS[name](SPLIT_SEED)
+            mean, std = published.mean, published.std
+        return cls(mean=mean, std=std, first_side=max(space.resolutions))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
@@ -57,6 +72,7 @@ class Preprocessing:
             std=tuple(data["std"]),
             first_side=data["first_side"],
             crop_share=data["crop_share"],
+            is_turned_upright=data["is_turned_upright"],
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +110,12 @@ class Preprocessing:
 
         images: Images | FolderImages
         if self.first_side is None:
-            images = FolderImages(path.parent, (path.name,), np.zeros(1, dtype=np.int64))
+            images = FolderImages(
+                path.parent,
+                (path.name,),
+                np.zeros(1, dtype=np.int64),
+                is_published=not self.is_turned_upright,
+            )
         else:
             try:
                 pixels = decode_square(path, len(self.mean), self.first_side)
@@ -102,4 +123,6 @@ class Preprocessing:
                 raise DataError(f"cannot read image {path}: {error}") from error
             label = torch.zeros(1, dtype=torch.int64)
             images = Images(torch.tensor(pixels[None]), label, self.mean, self.std)
-        return next(images.batches(resolution, 1))[0]
+        for prepared, _ in images.batches(resolution, 1):
+            return prepared
+        raise DataError(f"cannot read image {path}")  # left out with a warning that says why

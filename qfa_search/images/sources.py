@@ -188,11 +188,11 @@ def class_names(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Names of a supernet's classes in the order of its outputs; None if it does not know them."""
     if "classes" in metadata:
         return tuple(metadata["classes"])
-    name = _published_name(metadata)
+    name = published_name(metadata)
     return None if name is None else PUBLISHED_SETS[name](SPLIT_SEED).classes
 
 
-def _published_name(metadata: Mapping[str, Any]) -> str | None:
+def published_name(metadata: Mapping[str, Any]) -> str | None:
     """The published set that a supernet was trained on; None for a folder, whatever its name."""
     is_folder = "files" in metadata.get("split", {})
     name = str(metadata.get("data"))
@@ -245,7 +245,7 @@ def _check_contents(
     source: str, listed: Listed, weights: Path, metadata: Mapping[str, Any]
 ) -> Listed:
     """Compare contents with those of the training; tell where that is not possible."""
-    expected, name = metadata.get("data_digest"), _published_name(metadata)
+    expected, name = metadata.get("data_digest"), published_name(metadata)
     if isinstance(listed, PublishedSet):
         if name != listed.name:
             logger.warning(
@@ -297,7 +297,7 @@ def _known(starts: Sequence[Path]) -> KnownImages:
         files = metadata.get("split", {}).get("files")
         if stored.is_file() and files in (None, file_digest(stored)):
             known = known.joined(read_known(stored))
-        elif _published_name(metadata) is None:
+        elif published_name(metadata) is None:
             logger.warning(
                 "no split of %s lies beside it: images that it was trained on may be held out",
                 printable(start),
@@ -309,7 +309,7 @@ def _warn_of_other_split(found: PublishedSet, starts: Sequence[Path]) -> None:
     for start in starts:
         metadata = _start_metadata(start)
         digest = metadata.get("split", {}).get("digest")
-        if _published_name(metadata) == found.name and digest != found.split_digest:
+        if published_name(metadata) == found.name and digest != found.split_digest:
             logger.warning(
                 "%s was trained on another split of %s: images that it was trained on may be "
                 "held out",

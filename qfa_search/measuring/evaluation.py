@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LARGEST_CONFUSION = 100  # classes; beyond it, thousands of results would fill the memory
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -19,12 +21,15 @@ class Evaluation:
         cross_entropy: Mean over images, in nats.
         n_images: Images seen.
         class_top1: Top-1 of the images of each class, NaN for a class without any.
+        confusion: Images by their class (rows) and the class they were given (columns); empty
+            for more than 100 classes.
     """
 
     top1: float
     cross_entropy: float
     n_images: int
     class_top1: tuple[float, ...] = field(default=(), compare=False)
+    confusion: tuple[tuple[int, ...], ...] = field(default=(), compare=False)
 
 
 class Score:
@@ -32,18 +37,18 @@ class Score:
 
     def __init__(self) -> None:
         """Start without any image."""
-        self._n_correct, self._n_images, self._loss = torch.zeros(0), torch.zeros(0), 0.0
+        self._confusion, self._loss = torch.zeros(0, 0, dtype=torch.int64), 0.0
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits `(n, n_classes)`, labels `(n,)`."""
         if logits.dtype == torch.float16:
             logits = logits.float()
         n_classes = logits.shape[1]
-        if not len(self._n_images):
-            self._n_correct = self._n_images = torch.zeros(n_classes, dtype=torch.int64)
-        hits = labels[logits.argmax(1) == labels]
-        self._n_correct = self._n_correct + torch.bincount(hits, minlength=n_classes).cpu()
-        self._n_images = self._n_images + torch.bincount(labels, minlength=n_classes).cpu()
+        if not len(self._confusion):
+            self._confusion = torch.zeros(n_classes, n_classes, dtype=torch.int64)
+        pairs = labels * n_classes + logits.argmax(1)
+        counts = torch.bincount(pairs, minlength=n_classes**2).cpu()
+        self._confusion = self._confusion + counts.view(n_classes, n_classes)
         self._loss += float(F.cross_entropy(logits, labels, reduction="sum"))
 
     def result(self) -> Evaluation:
@@ -52,15 +57,19 @@ class Score:
         Raises:
             ValueError: There was no batch.
         """
-        n = int(self._n_images.sum())
+        n = int(self._confusion.sum())
         if n == 0:
             raise ValueError("evaluate needs at least one batch of images, got none")
-        by_class = 100 * self._n_correct.double() / self._n_images.double()
+        n_right = self._confusion.diagonal()
+        by_class = 100 * n_right.double() / self._confusion.sum(1).double()
+        is_small = len(self._confusion) <= LARGEST_CONFUSION
+        rows = self._confusion.tolist() if is_small else []
         return Evaluation(
-            top1=100 * int(self._n_correct.sum()) / n,
+            top1=100 * int(n_right.sum()) / n,
             cross_entropy=self._loss / n,
             n_images=n,
             class_top1=tuple(by_class.tolist()),
+            confusion=tuple(map(tuple, rows)),
         )
 
 

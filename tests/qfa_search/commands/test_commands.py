@@ -71,7 +71,12 @@ def test_fronts_and_subnets_are_evaluated(finished, image_folder, toy_space, tmp
     assert single.exit_code == 0, single.output
     assert "24 test images" in single.output
     assert _run("evaluate", *data, subnet).exit_code == 0
-    assert _run("evaluate", *data, "--split", "test", subnet, "--json").exit_code == 0
+    assert "taken for" in single.output
+    measured = _run("evaluate", *data, "--split", "test", subnet, "--json")
+    (row,) = json.loads(measured.stdout)
+    assert len(row["class_top1"]) == 4
+    assert np.sum(row["confusion"]) == 24
+    assert row["top1_test"] == pytest.approx(100 * np.trace(row["confusion"]) / 24)
     record = tmp_path / "test-evaluations.jsonl"
     assert str(record) in single.output
     entries = [json.loads(line) for line in record.read_text().splitlines()]

@@ -19,7 +19,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 NAMES = ("ape", "bee", "cat", "dog")
-GREY = Preprocessing(mean=(0.449,), std=(0.226,), first_side=16, crop_share=1.0)
+GREY = Preprocessing(mean=(0.449,), std=(0.226,), first_side=16)
 
 
 @pytest.fixture(scope="module")

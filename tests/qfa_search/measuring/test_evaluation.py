@@ -36,6 +36,11 @@ def test_top1_of_a_class_is_over_its_images():
     assert found.class_top1 == pytest.approx((75.0, 100.0))
 
 
+def test_confusion_counts_images_by_class_and_by_the_class_they_were_given():
+    found = evaluate(_Parity().eval(), _loader())
+    assert found.confusion == ((3, 1), (0, 2))
+
+
 def test_a_network_in_training_mode_is_refused():
     with pytest.raises(ValueError, match="evaluation mode"):
         evaluate(_Parity().train(), _loader())
