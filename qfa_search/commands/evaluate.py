@@ -65,13 +65,13 @@ def evaluate(
     frame = frame.join(costs(files.space(), X)).dropna(axis=1)
     names = _names(files.weights, files.space().n_classes)
     if as_json:
-        rows = [
+        members = [
             row
             | {"class_top1": dict(zip(names, map(_or_none, e.class_top1), strict=True))}
             | {"confusion": e.confusion}
             for row, e in zip(frame.to_dict("records"), found, strict=True)
         ]
-        typer.echo(json.dumps(rows))
+        typer.echo(json.dumps(members))
         return
     from qfa_search.commands.tables import HEADINGS, number, print_table
 
@@ -97,7 +97,8 @@ def _class_rows(names: Sequence[str], found: Evaluation) -> list[list[str]]:
     for i, (name, counts) in enumerate(zip(names, found.confusion, strict=True)):
         if not sum(counts):
             continue
-        wrong = max((n, j) for j, n in enumerate(counts) if j != i)
+        others = ((n, j) for j, n in enumerate(counts) if j != i)
+        wrong = max(others, default=(0, 0))
         taken = f"{names[wrong[1]]} {100 * wrong[0] / sum(counts):.1f} %" if wrong[0] else ""
         rows.append([name, f"{found.class_top1[i]:.2f}", str(sum(counts)), taken])
     return rows

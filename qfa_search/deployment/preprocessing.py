@@ -57,7 +57,9 @@ class Preprocessing:
                 crop_share=CROP_SHARE,
                 is_turned_upright=bool(metadata.get(UPRIGHT)),
             )
-        mean, std = (GREY_MEAN, GREY_STD) if space.input_channels == 1 else (MEAN, STD)
+        is_grey = space.input_channels == 1
+        mean: tuple[float, ...] = GREY_MEAN if is_grey else MEAN
+        std: tuple[float, ...] = GREY_STD if is_grey else STD
         name = published_name(metadata)
         if name is not None:
             published = PUBLISHED_SETS[name](SPLIT_SEED)
