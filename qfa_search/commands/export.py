@@ -71,7 +71,6 @@ def export(
     from predictors import size_bytes
     from predictors.files import read_metadata
     from qfa_search.deployment.preprocessing import Preprocessing
-    from qfa_search.images.sources import class_names
     from qfa_search.measuring.subnets import measure_config, measured_images, measured_network
 
     started = time.perf_counter()
