@@ -32,6 +32,9 @@ def weight_words(layer: LayerSpec) -> int:
     if layer.kind == "squeeze_excite":
         return -(-layer.n_weights // 2)
     w_bits = STEM_BITS if layer.bits.w_bits == FLOAT_BITS else layer.bits.w_bits
+    if layer.name == "stem":  # rows of an even length
+        row = 2 * -(-layer.in_channels * layer.kernel_size // 2)
+        return words(layer.out_channels * layer.kernel_size * row * w_bits // 8 + 1)
     if layer.kernel_size > 1:  # read in windows of two bytes
         return words(packed_bytes(layer.n_weights, w_bits) + 1)
     rows = 2 * -(-layer.out_channels // 2)
@@ -54,12 +57,19 @@ def constant_words(layer: LayerSpec) -> int:
 
 def scratch_words(layer: LayerSpec) -> int:
     """Words that a layer needs while it runs, beside its input and output."""
-    if layer.name == "stem":
-        pairs = -(-layer.in_channels * layer.kernel_size**2 // 2)
-        return pairs * (layer.out_channels + 2)
-    if layer.kind == "depthwise":
+    if layer.name == "stem":  # windows, weights, and three rows of the image, in 16 bits
+        row = -(-layer.in_channels * layer.kernel_size // 2)
+        image_row = (layer.in_channels * (layer.in_size + 2) + 2) // 2
+        return 3 * (row * (layer.out_channels + 2) + image_row)
+    if layer.kind == "depthwise":  # a row of 64-bit biases, and one channel in 16 bits
         side = layer.in_size + layer.kernel_size - 1
-        return words(2 * side * side + 4)
+        return 2 * layer.out_size + words(2 * (side * side + 2))
     if layer.kind == "squeeze_excite":
         return layer.in_channels if layer.name.endswith("reduce") else layer.out_channels
-    return UNIT * -(-layer.in_channels // UNIT)
+    units = -(-layer.in_channels // UNIT)  # weights of two channels, and a pixel of ones
+    ones = (
+        0
+        if layer.has_norm or layer.has_bias
+        else code_words(layer.in_channels, 1, layer.bits.a_bits)
+    )
+    return UNIT * units + ones

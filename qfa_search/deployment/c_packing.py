@@ -16,10 +16,18 @@ def packed_weights(layer: IntegerLayer) -> Words:
     if layer.plan.spec.kind == "squeeze_excite":
         return _as_words(layer.weights.astype("<i2").tobytes())
     offset = layer.weights + (1 << (layer.w_bits - 1))
+    if layer.pixels is not None:
+        offset = _stem_rows(offset, 1 << (layer.w_bits - 1))
     if layer.plan.spec.kernel_size > 1:
         # The kernel reads windows of two bytes, so that one more has to be there.
         return _as_words(_packed_fields(offset.reshape(-1), layer.w_bits) + b"\0")
     return _packed_rows(offset.reshape(len(offset), -1), layer.w_bits)
+
+
+def _stem_rows(weights: Integers, zero: int) -> Integers:
+    """Weights `(out, in, 3, 3)` row by row as pixels lie, an even number in a row."""
+    rows = weights.transpose(0, 2, 3, 1).reshape(len(weights), 3, -1)
+    return np.pad(rows, ((0, 0), (0, 0), (0, rows.shape[2] % 2)), constant_values=zero)
 
 
 def _packed_fields(values: Integers, bits: int) -> bytes:

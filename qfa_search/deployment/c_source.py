@@ -16,6 +16,7 @@ from qfa_search.deployment.c_packing import packed_weights
 from qfa_search.deployment.integers import STREAM_BITS, IntegerLayer, IntegerPlan, integer_plan
 from qfa_search.deployment.plan import NetworkPlan
 from qfa_search.errors import ExportError
+from search_spaces import SearchSpace
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 KERNEL_SIZES = (1, 3, 5, 7)
@@ -67,6 +68,7 @@ def c_source(
     arena = plan_arena(plan)
     parts = [
         f'#include "{name}.h"\n',
+        _features(plan.plan.space),
         files("qfa_search.deployment").joinpath("kernels.c").read_text(encoding="utf-8"),
         *(_constants(i, layer) for i, layer in enumerate(plan.layers)),
         _layers(plan, arena),
@@ -74,6 +76,13 @@ def c_source(
         _functions(plan, arena, name, class_names),
     ]
     return "\n".join(parts), _header(plan, arena, name, class_names)
+
+
+def _features(space: SearchSpace) -> str:
+    """What any subnet of the space may need, so that all of them have the same code."""
+    largest = max(max(stage.kernel_sizes) for stage in space.stages)
+    has_gates = any(stage.has_se for stage in space.stages)
+    return f"#define LARGEST_KERNEL {max(largest, 5)}\n#define HAS_GATES {int(has_gates)}\n"
 
 
 def _header(plan: IntegerPlan, arena: Arena, name: str, class_names: Sequence[str] | None) -> str:

@@ -26,7 +26,7 @@ from qfa_search.deployment.plan import InputGrid, LayerPlan, NetworkPlan
 from qfa_search.errors import ExportError
 
 STREAM_BITS = 20
-STREAM_LIMIT = 1 << 30  # streams are clamped to it, so that the sum of two fits
+STREAM_LIMIT = (1 << 30) - 1  # streams are clamped to it, so that the sum of two fits
 ZERO_BITS = 22  # fraction bits of a grid's zero
 CODE_SHIFT = 32  # codes are the upper word of a 64-bit sum
 PIXEL_BITS = 13  # fraction bits of the pixels that a stem in floating point reads
