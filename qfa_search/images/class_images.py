@@ -21,6 +21,8 @@ from qfa_search.images.listing import (
 )
 from qfa_search.images.names import printable
 
+MANY = 200_000  # images whose reading takes minutes
+
 logger = logging.getLogger(__name__)
 
 
@@ -78,6 +80,8 @@ def class_images(
     all_labels = np.array(labels, dtype=np.int64)
     if not by_content:
         return ClassImages(tuple(names), all_labels, None, left_out)
+    if len(names) > MANY:
+        logger.info("reading %d images for their digests", len(names))
     digests = content_digests(root, names)
     kept = [i for i, digest in enumerate(digests) if digest is not None]
     locked = [(LOCKED_FILE, name) for name, d in zip(names, digests, strict=True) if d is None]

@@ -76,13 +76,16 @@ def open_image(file: Path, least_side: int | None = None) -> Iterator[Image.Imag
         OSError, ValueError and others: It is no such image, or has too many pixels.
     """
     with Image.open(file, formats=_formats()) as image:
+        width, height = image.size
+        n_pixels = width * height
         if least_side is not None:
             image.draft(None, (2 * least_side, 2 * least_side))
-        n_pixels = image.width * image.height
+            if not image.info.get("progressive"):  # which takes the memory of the whole
+                n_pixels = image.width * image.height
         if n_pixels > LARGEST_IMAGE:
             raise ValueError(
-                f"{image.width} x {image.height} pixels, more than the {LARGEST_IMAGE:,} that "
-                "are decoded: make it smaller"
+                f"{width} x {height} pixels, more than the {LARGEST_IMAGE:,} that are decoded: "
+                "make it smaller"
             )
         with _turn(n_pixels):
             yield image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -61,11 +62,11 @@ def _folder() -> Path:
 def _read_idx(path: Path) -> NDArray[np.uint8]:
     try:
         data = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
+        n_dims = data[3]
+        shape = np.frombuffer(data, ">i4", n_dims, offset=4)
+        values = np.frombuffer(data, np.uint8, offset=4 + 4 * n_dims)
+    except (OSError, EOFError, zlib.error, IndexError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
-    n_dims = data[3]
-    shape = np.frombuffer(data, ">i4", n_dims, offset=4)
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * n_dims)
     if values.size != shape.prod():
         raise DataError(f"{path} holds {values.size} bytes, its header says {shape.prod()}")
     return values.reshape(shape).copy()

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qfa_search.errors import DataError
+from predictors.files import file_digest
+from qfa_search.errors import CheckpointMismatchError, DataError
 from qfa_search.images import decoding
 from qfa_search.images.decoding import decode_all, decode_square, read_image, side_and_channels
 
@@ -94,6 +95,71 @@ def test_large_jpegs_decoded_at_a_fraction_look_the_same(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     jpeg, png = (decode_square(tmp_path / f"a.{s}", 1, 32).astype(int) for s in ("jpg", "png"))
     assert abs(jpeg - png).max() <= 4
+
+
+@pytest.mark.parametrize("suffix", [".jpe", ".jfif", ".gif", ".webp", ".avif", ".bmp", ".ppm"])
+def test_images_of_less_common_kinds_are_read(tmp_path, suffix):
+    if not decoding.is_image(f"a{suffix}"):
+        pytest.skip(f"this Pillow reads no {suffix}")
+    kind = "JPEG" if suffix in (".jpe", ".jfif") else None
+    Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / f"a{suffix}", format=kind)
+    found = _pixels(tmp_path / f"a{suffix}", 3)[4, 4]
+    assert abs(found - [200, 100, 50]).max() < 12
+
+
+def test_of_an_animation_the_first_frame_is_taken(tmp_path):
+    first, second = Image.new("RGB", (8, 8), "white"), Image.new("RGB", (8, 8), "black")
+    for suffix in ("gif", "webp", "png"):
+        first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[second])
+        assert _pixels(tmp_path / f"a.{suffix}").min() > 250
+
+
+@pytest.mark.parametrize("suffix", decoding.SUFFIXES)
+def test_other_formats_are_not_decoded_whatever_they_are_called(tmp_path, suffix, monkeypatch):
+    def run(*arguments, **more):
+        raise AssertionError("a program is started")
+
+    monkeypatch.setattr("subprocess.check_call", run)
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", run)
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n(x) print\n%%EOF\n"
+    (tmp_path / f"a{suffix}").write_bytes(eps)
+    with pytest.raises(decoding.UNREADABLE):
+        decode_square(tmp_path / f"a{suffix}", 3, 8)
+    with pytest.raises(DataError, match="none of 1 images can be read"):
+        side_and_channels(tmp_path, [f"a{suffix}"])
+
+
+def test_an_image_with_too_many_pixels_is_left_out(tmp_path, monkeypatch, caplog):
+    names = _write_many(tmp_path, 3, [])
+    monkeypatch.setattr(decoding, "LARGEST_IMAGE", 100)
+    for suffix, more in (("png", {}), ("jpg", {"progressive": True}), ("tif", {})):
+        Image.new("RGBA" if suffix == "png" else "RGB", (11, 10)).save(
+            tmp_path / f"z.{suffix}", **more
+        )
+    _, kept = decode_all(tmp_path, [*names, "z.png", "z.jpg", "z.tif"], 1, 8)
+    assert kept.tolist() == [0, 1, 2]
+    assert "11 x 10 pixels, more than the 100 that are decoded" in caplog.text
+    Image.new("RGB", (80, 80)).save(tmp_path / "large.jpg")
+    assert decode_square(tmp_path / "large.jpg", 3, 4).shape == (3, 4, 4)
+
+
+def test_strips_change_no_pixel(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (9, 7, 4), np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(rng.integers(0, 65536, (9, 7), np.uint16)).save(tmp_path / "b.png")
+    whole = [_pixels(tmp_path / name, 3) for name in ("a.png", "b.png")]
+    monkeypatch.setattr(decoding, "STRIP", 10)
+    for name, before in zip(("a.png", "b.png"), whole, strict=True):
+        np.testing.assert_array_equal(_pixels(tmp_path / name, 3), before)
+
+
+def test_an_image_with_another_content_than_expected_is_refused(tmp_path):
+    names = _write_many(tmp_path, 3, [])
+    digests = [file_digest(tmp_path / name) for name in names]
+    decode_all(tmp_path, names, 1, 8, digests)
+    (tmp_path / names[1]).write_bytes((tmp_path / names[0]).read_bytes())
+    with pytest.raises(CheckpointMismatchError, match="1 of 3 images that are needed"):
+        decode_all(tmp_path, names, 1, 8, digests)
 
 
 def test_float_images_are_refused_as_their_range_is_unknown(tmp_path):
