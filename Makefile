@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: search test slow lint bench clean
+.PHONY: search test slow lint bench docs clean
 
 search: $(VENV)/.installed  ## the main job: search the bundled supernet
 	$(BIN)/qfa-search --max-mflops 20
@@ -22,6 +22,9 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev  ## quick benchmarks; ratios of one run
 	$(BIN)/python -m benchmarks.search_speed
 
+docs: $(VENV)/.installed-docs  ## the site of the documentation, in site/
+	$(BIN)/python -m mkdocs build --strict --quiet
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -33,5 +36,9 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@ $(VENV)/.installed
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
