@@ -61,9 +61,3 @@ def test_commands_on_the_pages_have_options_that_exist():
         known = {option for parameter in command.params for option in parameter.opts}
         used = {word for word in words if word.startswith("--") and word != "--help"}
         assert used <= known, line
-
-
-def test_every_page_of_the_site_is_there():
-    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    for page in PAGES:
-        assert f" {page.name}\n" in site, f"{page.name} is not in mkdocs.yml"
