@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
+from qfa_search.cli import app
 from qfa_search.report.content import ReportedFront
 from qfa_search.report.page import write_page
 from tests.qfa_search.report.conftest import HOSTILE
@@ -191,6 +193,9 @@ def test_the_export_command_is_one_a_shell_understands(opened, front, tmp_path):
     _press(driver, KEYS["home"])
     words = shlex.split(_text(driver, "#commands code"))
     assert words[:2] == ["qfa-search", "export"]
+    export = get_command(app).commands["export"]
+    options = {option for parameter in export.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
     assert words[words.index("--supernet") + 1] == "runs/it's here"
     assert f"{tmp_path}/it's here/front.json:0" in words
     assert words[words.index("--format") + 1] == "onnx"
