@@ -248,7 +248,7 @@ def check_same(root: Path, others: Sequence[str], n: int) -> None:
     if others:
         raise CheckpointMismatchError(
             f"{printable(root)} is not what the supernet was trained on: {len(others)} of {n} "
-            "images that are needed have another content under the same name, the first: "
+            "images have another content under the same name, the first: "
             f"{printable(others[0])}; give the same images"
         )
 

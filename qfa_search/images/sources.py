@@ -16,6 +16,7 @@ from qfa_search.images import decoding
 from qfa_search.images.cifar10 import CIFAR10, cifar10
 from qfa_search.images.digests import content_digests
 from qfa_search.images.fashion_mnist import FASHION_MNIST, fashion_mnist
+from qfa_search.images.folder_space import largest_side, space_for_folder
 from qfa_search.images.layout import SPLIT_NAMES
 from qfa_search.images.memory import ImageFolder
 from qfa_search.images.names import printable
@@ -38,6 +39,7 @@ PUBLISHED_SETS: Mapping[str, Callable[[int], PublishedSet]] = {
     CIFAR10: cifar10,
 }
 ON_DISK = "imagenet"  # preprocessing of images on disk, in a supernet's metadata
+READ_WHOLE = 20_000  # images that are all compared at once; of more, those that are decoded
 UPRIGHT = "upright"  # whether such images are read as others are, and not as published
 
 Listed = PublishedSet | FolderSplit
@@ -102,10 +104,10 @@ def is_too_large(listed: Listed, space: SearchSpace) -> bool:
 
 
 def open_data(
-    source: str,
+    source: str | Path,
     *,
-    channels: int,
-    resolution: int,
+    channels: int | None = None,
+    resolution: int | None = None,
     split_seed: int = SPLIT_SEED,
     split_file: Path | None = None,
 ) -> PublishedSet | ImageFolder:
@@ -113,15 +115,21 @@ def open_data(
 
     Args:
         source: "fashion-mnist", "cifar10" or a folder of class folders.
-        channels: 1 for grey, 3 for colour.
-        resolution: Side that folder images are brought to.
+        channels: 1 for grey, 3 for colour; what the images are by default.
+        resolution: Side that folder images are brought to; that of a fitted space by default.
         split_seed: Seed of the split.
         split_file: A stored split of the folder, taken if it is there.
 
     Raises:
         DataError: There is no such folder, or it is not made of class folders with images.
     """
-    listed = list_images(source, split_seed=split_seed, split_file=split_file)
+    listed = list_images(str(source), split_seed=split_seed, split_file=split_file)
+    if isinstance(listed, PublishedSet):
+        return _in_memory(listed, channels or listed.channels, resolution or 0)
+    if channels is None or resolution is None:
+        space = space_for_folder(listed, resolution=None, largest_side=largest_side())
+        channels = channels or space.input_channels
+        resolution = resolution or max(space.resolutions)
     return _in_memory(listed, channels, resolution)
 
 
@@ -268,8 +276,10 @@ def _check_contents(
                 *(printable(weights), name, printable(source)),
             )
             return listed
-        if listed.digests is None:
-            listed = _with_contents(listed)
+        is_small = sum(map(len, listed.names.values())) <= READ_WHOLE
+        if listed.digests is None or (listed.is_stored and is_small):
+            before, listed = listed, _with_contents(listed)
+            _check_same(before, listed)
         is_other = listed.digest != expected
     if is_other:
         raise CheckpointMismatchError(
@@ -278,6 +288,21 @@ def _check_contents(
             "on; give the same images"
         )
     return listed
+
+
+def _check_same(before: FolderSplit, now: FolderSplit) -> None:
+    """Raise if files hold something else than was stored of them; count them."""
+    if before.digests is None or now.digests is None:
+        return
+    others = [
+        name
+        for part in SPLIT_NAMES
+        for name, old, new in zip(
+            before.names[part], before.digests[part], now.digests[part], strict=True
+        )
+        if old != new
+    ]
+    decoding.check_same(before.root, others, sum(map(len, before.names.values())))
 
 
 def _with_contents(split: FolderSplit) -> FolderSplit:

@@ -158,7 +158,7 @@ def test_an_image_with_another_content_than_expected_is_refused(tmp_path):
     digests = [file_digest(tmp_path / name) for name in names]
     decode_all(tmp_path, names, 1, 8, digests)
     (tmp_path / names[1]).write_bytes((tmp_path / names[0]).read_bytes())
-    with pytest.raises(CheckpointMismatchError, match="1 of 3 images that are needed"):
+    with pytest.raises(CheckpointMismatchError, match="1 of 3 images have another content"):
         decode_all(tmp_path, names, 1, 8, digests)
 
 

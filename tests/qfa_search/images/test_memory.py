@@ -37,6 +37,11 @@ def test_images_are_brought_to_size_and_mode(image_folder):
     assert data.images("val").pixels.shape == (10, 3, 12, 12)
 
 
+def test_size_and_colour_are_those_of_the_images_by_default(image_folder):
+    data = open_data(image_folder)
+    assert data.images("val").pixels.shape == (10, 1, 16, 16)
+
+
 def test_batches_are_normalized_resized_and_complete():
     pixels = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 1, 8, 8) * 50
     images = Images(pixels, torch.arange(5), mean=(0.5,), std=(0.25,))

@@ -69,6 +69,14 @@ def test_the_same_images_are_opened_and_changed_ones_refused(run, beside):
         _open(run)
 
 
+def test_one_changed_image_is_named(run):
+    root, weights, _ = run
+    name = read_split(weights.with_name(SPLIT_FILE), root).names["test"][0]
+    Image.new("RGB", (16, 16), (200, 200, 200)).save(root / name)
+    with pytest.raises(CheckpointMismatchError, match=f"1 of 60 images .* the first: {name}"):
+        _open(run)
+
+
 def test_images_that_were_added_are_ignored_and_removed_ones_missed(run):
     root, weights, _ = run
     _photos(root, n=5, first=100)
@@ -97,6 +105,7 @@ def test_what_memory_cannot_hold_stays_on_disk_and_is_checked_too(run, monkeypat
     assert isinstance(data, FolderData)
     metadata = data_metadata(str(root), data)
     assert metadata["preprocessing"] == "imagenet"
+    monkeypatch.setattr(sources, "READ_WHOLE", 0)  # as if there were many
     data = open_as_trained(str(root), SPACE, weights, metadata)
     assert sum(len(labels) for _, labels in data.images("val").batches(16, 3)) == 4
     changed = root / data.split.names["val"][1]
