@@ -74,6 +74,13 @@ def train(
         Path | None,
         typer.Option(metavar="FILE", help="Learn from this teacher or supernet, train none."),
     ] = None,
+    teacher_weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Weights of a torchvision classifier (safetensors), to be tuned as the teacher.",
+        ),
+    ] = None,
     init: Annotated[
         str | None,
         typer.Option(metavar="NAME|FILE", help="Supernet to start from where shapes agree."),
@@ -188,6 +195,8 @@ def train(
     changes = {key: value for key, value in given.items() if value is not None}
     # Who counts in epochs wants no least number of steps.
     changes |= {key.replace("epochs", "steps"): 0 for key in changes if key.endswith("epochs")}
+    if teacher_weights is not None and (teacher is not None or teacher_epochs == 0):
+        raise typer.BadParameter("--teacher-weights FILE is tuned: no --teacher, no 0 epochs of it")
     if teacher is not None or teacher_epochs == 0:
         changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
     config = load_preset(recipe, **changes)
@@ -256,6 +265,7 @@ def train(
         config,
         resume=resume or continue_steps is not None,
         teacher=teacher,
+        teacher_weights=teacher_weights,
         init=start,
         tensorboard=tensorboard,
         quiet=quiet,
@@ -284,6 +294,7 @@ def _train_here(
     *,
     resume: bool,
     teacher: Path | None,
+    teacher_weights: Path | None,
     init: Path | None,
     tensorboard: bool,
     quiet: bool,
@@ -301,6 +312,7 @@ def _train_here(
             listed=listed,
             resume=resume,
             teacher=teacher,
+            teacher_weights=teacher_weights,
             init=init,
             tensorboard=tensorboard,
             on_step=show,

@@ -26,6 +26,8 @@ from qfa_search.training.batches import (
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import World, add_up
 from qfa_search.training.phase import Phase, Progress, run_phase
+from qfa_search.training.pretrained import PretrainedNetwork, pretrained_network
+from qfa_search.training.residual_network import ResidualNetwork
 from qfa_search.training.sandwich import sandwich
 from qfa_search.training.teacher import (
     Teacher,
@@ -40,6 +42,7 @@ from search_spaces import SearchSpace, Subnet
 
 TEACHER_FILE = "teacher.safetensors"
 TEACHER_BATCHES = 30
+TUNING_RATE = 0.1  # of the float rate: trained weights are moved slowly
 SOFT_LABEL_BATCH = 250
 
 logger = logging.getLogger(__name__)
@@ -67,6 +70,7 @@ def train_supernet(
     world: World,
     on_step: Callable[[Progress], None],
     teacher_file: Path | None = None,
+    teacher_weights: Path | None = None,
     init: Supernet | None = None,
 ) -> Trained:
     """A supernet of `space` trained on `images`.
@@ -81,6 +85,8 @@ def train_supernet(
         world: This process among those that train together.
         on_step: Called after every step.
         teacher_file: A dense teacher or a supernet to learn from; none is trained then.
+        teacher_weights: Weights of a torchvision classifier, which is tuned to the images and
+            takes the place of the dense teacher.
         init: Where the float network starts from, as far as names and shapes agree; without
             float epochs the quantizers start from there too.
 
@@ -100,9 +106,16 @@ def train_supernet(
         teacher = run.largest_as_teacher(open_supernet_as_teacher(teacher_file, space))
     elif config.teacher_width:
         torch.manual_seed(config.seed)
-        network = dense_teacher(space, config.teacher_width)
-        steps = config.n_steps("teacher", n_images)
-        run.phase(run.plain_phase("teacher", steps), network, plain)
+        phase = run.plain_phase("teacher", config.n_steps("teacher", n_images))
+        network: ResidualNetwork | PretrainedNetwork
+        if teacher_weights is None:
+            network = dense_teacher(space, config.teacher_width)
+        else:
+            side = max(space.resolutions)
+            network = pretrained_network(teacher_weights, space.n_classes, side)
+            phase = replace(phase, learning_rate=TUNING_RATE * phase.learning_rate)
+            logger.info("the teacher is a %s with the weights of %s", network.name, teacher_weights)
+        run.phase(phase, network, plain)
         if world.is_first:
             save_teacher(out / TEACHER_FILE, network, space, config.teacher_width)
         teacher = Teacher(network.eval(), max(space.resolutions), space.n_classes)

@@ -82,6 +82,7 @@ def train(
     listed: Listed | None = None,
     resume: bool = False,
     teacher: Path | None = None,
+    teacher_weights: Path | None = None,
     init: Path | None = None,
     tensorboard: bool = False,
     on_step: Callable[[Progress], None],
@@ -96,6 +97,7 @@ def train(
         listed: The images of `source`, where the caller has listed them already.
         resume: Go on from the checkpoints in `out`.
         teacher: File of a dense teacher or a supernet to learn from; none is trained then.
+        teacher_weights: Weights of a torchvision classifier, tuned to the images as the teacher.
         init: Supernet file that the float network starts from, as far as shapes agree.
         tensorboard: Write TensorBoard's event files too.
         on_step: Called after every step, in the first process only.
@@ -141,6 +143,7 @@ def train(
                 world=world,
                 on_step=show,
                 teacher_file=teacher,
+                teacher_weights=teacher_weights,
                 init=start,
             )
         if world.is_first:
@@ -151,19 +154,23 @@ def train(
                 "processes": world.size,
                 "scores": scores,
                 "steps": steps_of_phases(config, len(images)),
-                **_origins(init, teacher),
+                **_origins(init, teacher, teacher_weights),
             }
             save_supernet(path, trained.supernet, metadata)
     return path
 
 
-def _origins(init: Path | None, teacher: Path | None) -> dict[str, Any]:
+def _origins(
+    init: Path | None, teacher: Path | None, teacher_weights: Path | None
+) -> dict[str, Any]:
     """What a training was given: the start with its own recipe and origins, and the teacher."""
     found: dict[str, Any] = {}
     if init is not None:
         of_start = read_metadata(init, "supernet")
         kept = {key: of_start[key] for key in ("recipe", "init", "teacher") if key in of_start}
         found["init"] = {"digest": file_digest(init), **kept}
+    if teacher_weights is not None:
+        found["teacher_weights"] = {"digest": file_digest(teacher_weights)}
     if teacher is not None:
         found["teacher"] = {"digest": file_digest(teacher)}
     return found

@@ -14,6 +14,7 @@ from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import Batches, recalibrate
 from qfa_search.supernet.storage import read_supernet
+from qfa_search.training.pretrained import PretrainedNetwork
 from qfa_search.training.residual_network import ResidualNetwork
 from search_spaces import SearchSpace
 
@@ -38,15 +39,19 @@ def dense_teacher(space: SearchSpace, width: int) -> ResidualNetwork:
     return ResidualNetwork(space.input_channels, space.n_classes, max(space.resolutions), width)
 
 
-def save_teacher(path: Path, network: ResidualNetwork, space: SearchSpace, width: int) -> None:
+def save_teacher(
+    path: Path, network: ResidualNetwork | PretrainedNetwork, space: SearchSpace, width: int
+) -> None:
     """Write a trained teacher to a safetensors file, whole or not at all."""
     tensors = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
-    metadata = {
+    metadata: dict[str, int | str] = {
         "input_channels": space.input_channels,
         "n_classes": space.n_classes,
         "resolution": max(space.resolutions),
         "width": width,
     }
+    if isinstance(network, PretrainedNetwork):
+        metadata |= {"network": network.name, "side": network.side}
     save_tensors(path, "teacher", tensors, metadata)
 
 
@@ -61,7 +66,11 @@ def load_teacher(path: Path, space: SearchSpace) -> Teacher:
     channels, n_classes = metadata["input_channels"], metadata["n_classes"]
     _check_fits(path, channels, n_classes, space)
     resolution = metadata["resolution"]
-    network = ResidualNetwork(channels, n_classes, resolution, metadata["width"])
+    network: nn.Module
+    if "network" in metadata:
+        network = PretrainedNetwork(metadata["network"], n_classes, metadata["side"])
+    else:
+        network = ResidualNetwork(channels, n_classes, resolution, metadata["width"])
     network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
     return Teacher(network.eval(), resolution, n_classes)
 

@@ -253,3 +253,22 @@ def test_a_device_too_small_for_every_fitted_space_is_told(own_images, tmp_path)
     result = _invoke("train", "--data", own_images, "--out", tmp_path / "p", "--fit-flash-kb", 3)
     assert result.exit_code == 1
     assert "--fit-flash-kb 3 is too little" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_weights_of_others_teach(own_images, tmp_path):
+    from safetensors.torch import save_file
+    from torchvision.models import get_model
+
+    weights = tmp_path / "w.safetensors"
+    save_file(get_model("squeezenet1_1", weights=None).state_dict(), weights)
+    out = tmp_path / "p"
+    options = ["--teacher-epochs", 1, "--float-epochs", 1, "--mixed-epochs", 1, "--epochs", 1]
+    to = ["train", "--data", own_images, "--out", out, *options, "--processes", 1]
+    result = _invoke(*to, "--teacher-weights", weights)
+    assert result.exit_code == 0, result.output
+    assert "the teacher is a squeezenet1_1 with the weights of" in result.stderr
+    metadata = read_metadata(out / "teacher.safetensors", "teacher")
+    assert metadata["network"] == "squeezenet1_1"
+    on = _invoke(*to[:4], tmp_path / "on", "--init", out, "--continue", 2, "--processes", 1)
+    assert on.exit_code == 0, on.output

@@ -1,0 +1,57 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import get_model
+
+from qfa_search.errors import CheckpointMismatchError
+from qfa_search.training.pretrained import pretrained_network
+from qfa_search.training.teacher import load_teacher, save_teacher
+
+
+@pytest.fixture(autouse=True)
+def few_networks(monkeypatch):
+    """Building all of torchvision's networks takes seconds."""
+    few = ["swin_t", "resnet18", "squeezenet1_0", "squeezenet1_1", "shufflenet_v2_x0_5"]
+    monkeypatch.setattr("torchvision.models.list_models", lambda module: few)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file of weights of `name` for 7 classes."""
+
+    def write(name):
+        torch.manual_seed(0)
+        network = get_model(name, weights=None, num_classes=7)
+        save_file(network.state_dict(), tmp_path / "w.safetensors")
+        return tmp_path / "w.safetensors", network
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5"])
+def test_the_network_is_known_by_its_weights_and_gets_a_new_last_layer(weights, name):
+    path, trained = weights(name)
+    network = pretrained_network(path, 3, 32)
+    assert network.name == name
+    assert network(torch.randn(2, 1, 32, 32)).shape == (2, 3)
+    first, *_ = trained.state_dict()
+    assert torch.equal(network.network.state_dict()[first], trained.state_dict()[first])
+
+
+def test_a_teacher_with_its_own_weights_reads_back(weights, tmp_path, toy_space):
+    path, _ = weights("squeezenet1_1")
+    network = pretrained_network(path, toy_space.n_classes, 32)
+    save_teacher(tmp_path / "t.safetensors", network, toy_space, 4)
+    teacher = load_teacher(tmp_path / "t.safetensors", toy_space)
+    x = torch.randn(2, toy_space.input_channels, 32, 32)
+    assert torch.equal(teacher.network(x), network.eval()(x))
+
+
+def test_weights_of_something_else_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    with pytest.raises(CheckpointMismatchError, match="no classifier in torchvision"):
+        pretrained_network(path, 3, 32)
+    path.write_bytes(b"not a file of weights")
+    with pytest.raises(ValueError, match="no readable safetensors file"):
+        pretrained_network(path, 3, 32)
