@@ -21,7 +21,7 @@ from qfa_search.commands.train_report import (
 
 if TYPE_CHECKING:
     from qfa_search.images.folder_space import Wanted
-    from qfa_search.images.sources import Listed
+    from qfa_search.images.published_set import Listed
     from qfa_search.supernet.files import SupernetFiles
     from qfa_search.training.config import TrainConfig
     from search_spaces import SearchSpace

@@ -16,7 +16,7 @@ import typer
 from qfa_search.images.names import printable, printable_lines
 
 if TYPE_CHECKING:
-    from qfa_search.images.sources import Listed
+    from qfa_search.images.published_set import Listed
     from qfa_search.training.config import TrainConfig
     from qfa_search.training.phase import Progress
     from search_spaces import SearchSpace

@@ -18,7 +18,7 @@ from predictors.files import DIGEST_LENGTH
 from qfa_search.images.holding_out import hold_out_validation
 from qfa_search.images.layout import SPLIT_NAMES, SplitName
 from qfa_search.images.memory import Images
-from qfa_search.images.splits import labels_digest
+from qfa_search.images.splits import FolderSplit, labels_digest
 
 Part = Literal["train", "test"]
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -117,6 +117,10 @@ class PublishedSet:
 
     def _images(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> Images:
         return Images(torch.from_numpy(pixels), torch.from_numpy(labels), self.mean, self.std)
+
+
+# Images whose splits are known and that are not decoded yet.
+Listed = PublishedSet | FolderSplit
 
 
 @lru_cache(maxsize=4)  # here and not in the value, which goes to other processes

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from predictors.files import file_digest, read_metadata
-from qfa_search.errors import CheckpointMismatchError, DataError
+from qfa_search.errors import DataError
 from qfa_search.images import decoding
 from qfa_search.images.cifar10 import CIFAR10, cifar10
-from qfa_search.images.digests import content_digests
 from qfa_search.images.fashion_mnist import FASHION_MNIST, fashion_mnist
 from qfa_search.images.folder_space import largest_side, space_for_folder
-from qfa_search.images.layout import SPLIT_NAMES
 from qfa_search.images.memory import ImageFolder
 from qfa_search.images.names import printable
 from qfa_search.images.on_disk import FolderData
-from qfa_search.images.published_set import PublishedSet
+from qfa_search.images.published_set import Listed, PublishedSet
+from qfa_search.images.same_images import check_split, with_same_contents
 from qfa_search.images.split_file import (
     EARLIER_SPLIT_FILE,
     SPLIT_FILE,
@@ -39,10 +37,8 @@ PUBLISHED_SETS: Mapping[str, Callable[[int], PublishedSet]] = {
     CIFAR10: cifar10,
 }
 ON_DISK = "imagenet"  # preprocessing of images on disk, in a supernet's metadata
-READ_WHOLE = 20_000  # images that are all compared at once; of more, those that are decoded
 UPRIGHT = "upright"  # whether such images are read as others are, and not as published
 
-Listed = PublishedSet | FolderSplit
 Data = PublishedSet | ImageFolder | FolderData
 
 logger = logging.getLogger(__name__)
@@ -166,8 +162,8 @@ def open_as_trained(
         raise DataError(
             f"{printable(source)} has {len(listed.classes)} classes, the supernet {space.n_classes}"
         )
-    _check_split(source, listed, weights, metadata)
-    listed = _check_contents(source, listed, weights, metadata)
+    check_split(source, listed, weights, metadata)
+    listed = with_same_contents(source, listed, weights, metadata, published_name(metadata))
     if is_on_disk and isinstance(listed, FolderSplit):
         return FolderData(listed, is_published=not metadata.get(UPRIGHT))
     return _in_memory(listed, space.input_channels, max(space.resolutions))
@@ -225,92 +221,6 @@ def _listed_as_trained(source: str, weights: Path, metadata: Mapping[str, Any]) 
     except OSError as error:  # the seed gives the same split again
         logger.warning("the validation split is not stored: %s", error)
     return split
-
-
-def _check_split(source: str, listed: Listed, weights: Path, metadata: Mapping[str, Any]) -> None:
-    """Compare classes, labels and file names with those of the training."""
-    names = metadata.get("classes")
-    if names is not None and isinstance(listed, FolderSplit) and tuple(names) != listed.classes:
-        both = zip(names, listed.classes, strict=True)
-        one, other = next((a, b) for a, b in both if a != b)
-        raise CheckpointMismatchError(
-            f"{printable(source)} is not what {printable(weights)} was trained on: it has the "
-            f"class {printable(other)} in the place of {printable(one)}"
-        )
-    split = metadata["split"]
-    found = {"digest": listed.split_digest, "files": listed.files_digest}
-    for key, digest in found.items():
-        before = split.get(key)
-        if None not in (before, digest) and before != digest:
-            raise CheckpointMismatchError(
-                f"{printable(source)} is not what {printable(weights)} was trained on: the {key} "
-                f"of its split is {digest}, the supernet's {before}. Scores would count images "
-                "that it was trained on; give the same images"
-            )
-
-
-def _check_contents(
-    source: str, listed: Listed, weights: Path, metadata: Mapping[str, Any]
-) -> Listed:
-    """Compare contents with those of the training; tell where that is not possible."""
-    expected, name = metadata.get("data_digest"), published_name(metadata)
-    if isinstance(listed, PublishedSet):
-        if name != listed.name:
-            logger.warning(
-                "%s was trained on a folder, not on %s itself: its pixels may be others",
-                *(printable(weights), listed.name),
-            )
-            return listed
-        is_other = expected is not None and listed.digest != expected
-    else:
-        if expected is None:
-            logger.warning(
-                "%s does not say what its images held: the names in %s were compared, not the "
-                "contents",
-                *(printable(weights), printable(source)),
-            )
-            return listed
-        if name is not None:
-            logger.warning(
-                "%s was trained on %s itself: the labels in %s were compared, not the contents",
-                *(printable(weights), name, printable(source)),
-            )
-            return listed
-        is_small = sum(map(len, listed.names.values())) <= READ_WHOLE
-        if listed.digests is None or (listed.is_stored and is_small):
-            before, listed = listed, _with_contents(listed)
-            _check_same(before, listed)
-        is_other = listed.digest != expected
-    if is_other:
-        raise CheckpointMismatchError(
-            f"{printable(source)} is not what {printable(weights)} was trained on: images have "
-            "another content under the same name. Scores would count images that it was trained "
-            "on; give the same images"
-        )
-    return listed
-
-
-def _check_same(before: FolderSplit, now: FolderSplit) -> None:
-    """Raise if files hold something else than was stored of them; count them."""
-    if before.digests is None or now.digests is None:
-        return
-    others = [
-        name
-        for part in SPLIT_NAMES
-        for name, old, new in zip(
-            before.names[part], before.digests[part], now.digests[part], strict=True
-        )
-        if old != new
-    ]
-    decoding.check_same(before.root, others, sum(map(len, before.names.values())))
-
-
-def _with_contents(split: FolderSplit) -> FolderSplit:
-    digests = {
-        part: tuple(digest or "" for digest in content_digests(split.root, split.names[part]))
-        for part in SPLIT_NAMES
-    }
-    return replace(split, digests=digests, is_stored=False)
 
 
 def _known(starts: Sequence[Path]) -> KnownImages:

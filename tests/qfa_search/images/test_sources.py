@@ -7,7 +7,7 @@ from PIL import Image
 
 from predictors.files import save_tensors
 from qfa_search.errors import CheckpointMismatchError, DataError
-from qfa_search.images import decoding, sources
+from qfa_search.images import decoding, same_images, sources
 from qfa_search.images.digests import DIGESTS_FILE
 from qfa_search.images.on_disk import FolderData
 from qfa_search.images.sources import (
@@ -105,7 +105,7 @@ def test_what_memory_cannot_hold_stays_on_disk_and_is_checked_too(run, monkeypat
     assert isinstance(data, FolderData)
     metadata = data_metadata(str(root), data)
     assert metadata["preprocessing"] == "imagenet"
-    monkeypatch.setattr(sources, "READ_WHOLE", 0)  # as if there were many
+    monkeypatch.setattr(same_images, "READ_WHOLE", 0)  # as if there were many
     data = open_as_trained(str(root), SPACE, weights, metadata)
     assert sum(len(labels) for _, labels in data.images("val").batches(16, 3)) == 4
     changed = root / data.split.names["val"][1]
