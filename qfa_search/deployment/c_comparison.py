@@ -93,8 +93,8 @@ def compare_c(
     is_compiled = host_compiler() is not None
     n_images = n_wrong = n_equal = n_labels = n_right = n_torch_right = 0
     for images, labels in batches:
-        pixels = _pixels(images, plan)
-        chosen = network(_normalized(pixels, plan)).argmax(1).numpy()
+        pixels = pixels_of(images, plan)
+        chosen = network(normalized(pixels, plan)).argmax(1).numpy()
         logits = fixed_point_logits(integers, pixels)
         if is_compiled:
             n_wrong += int((host_c_logits(file, pixels, logits.shape[1]) != logits).sum())
@@ -119,14 +119,15 @@ def compare_c(
     return (found,)
 
 
-def _pixels(images: Tensor, plan: NetworkPlan) -> NDArray[np.uint8]:
+def pixels_of(images: Tensor, plan: NetworkPlan) -> NDArray[np.uint8]:
     """Normalized images as uint8 `(n, R, R, channels)`."""
     mean, std = _statistics(plan)
     pixels = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())
 
 
-def _normalized(pixels: NDArray[np.uint8], plan: NetworkPlan) -> Tensor:
+def normalized(pixels: NDArray[np.uint8], plan: NetworkPlan) -> Tensor:
+    """Those pixels as the torch network reads them."""
     mean, std = _statistics(plan)
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
 
