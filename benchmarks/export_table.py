@@ -34,7 +34,7 @@ from benchmarks.parts.report import (
 )
 from predictors import size_bytes
 from predictors.files import read_metadata, write_text
-from qfa_search import search
+from qfa_search import ParetoFront, search
 from qfa_search.deployment.c_comparison import normalized, pixels_of
 from qfa_search.deployment.c_source import c_source
 from qfa_search.deployment.emulator.cortex_m import (
@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--supernet")
     parser.add_argument("--data")
+    parser.add_argument("--front", type=Path, help="one to choose from, in place of a search")
     parser.add_argument("--images", type=int, default=10**9, help="test images for top-1")
     parser.add_argument("--replay", type=int, default=1000, help="of them to replay")
     parser.add_argument("--population", type=int, default=300)
@@ -91,10 +92,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(given)
     files = resolve_supernet(options.supernet)
     config = measure_config(files.weights, files.data(options.data), "test", device="cpu")
-    front = search(
-        supernet=files.weights,
-        population=options.population,
-        generations=options.generations,
+    front = (
+        search(
+            supernet=files.weights,
+            population=options.population,
+            generations=options.generations,
+        )
+        if options.front is None
+        else ParetoFront.load(options.front)
     )
     images = measured_images(config)
     assert isinstance(images, Images)
