@@ -17,6 +17,10 @@ class DataError(QFAError):
     """The images are missing, unreadable or of the wrong form."""
 
 
+class MeasurementError(QFAError):
+    """A network has no accuracy, or a process that measures is gone."""
+
+
 class TrainingError(QFAError):
     """Training cannot go on."""
 

@@ -22,10 +22,13 @@ from qfa_search.images.memory import ImageFolder, Images
 from qfa_search.images.on_disk import FolderData
 from qfa_search.images.published_set import PublishedSet
 from qfa_search.images.sources import open_as_trained
-from qfa_search.measuring.evaluation import Evaluation, evaluate
-from qfa_search.measuring.samples import SampleStore, read_samples
-from qfa_search.measuring.sampling import sample
+from qfa_search.measuring.evaluation import evaluate
+from qfa_search.measuring.parallel import Workers
+from qfa_search.measuring.result import Evaluation
+from qfa_search.measuring.samples import read_samples
+from qfa_search.measuring.sampling import measure_missing
 from qfa_search.measuring.scoring import EVALUATION_BATCH
+from qfa_search.measuring.store import SampleStore
 from qfa_search.measuring.subnets import MeasureConfig, measure_config
 from qfa_search.supernet.files import SupernetFiles
 from qfa_search.supernet.mobilenet_v3 import Supernet
@@ -162,15 +165,14 @@ class Bench:
             if n:
                 print(f"measuring {n} subnets on {split} ...", file=sys.stderr, flush=True)
 
-        sample(
+        measure_missing(
             config,
             store,
             X,
             supernet_digest=digest,
             seed=0,
-            jobs=self.jobs,
+            workers=Workers(jobs=self.jobs),
             on_start=start,
-            on_sample=lambda found: None,
         )
         samples = read_samples(store.path, supernet=digest, split=split)
         known = dict(zip(genome_keys(samples.X), samples.frame["top1"], strict=True))

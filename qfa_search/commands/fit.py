@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,28 +13,33 @@ if TYPE_CHECKING:
 
 
 def fit(
-    samples: Annotated[Path, typer.Option(metavar="FILE", help="What sample wrote.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Predictor to write.")],
+    samples: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What sample wrote; the supernet's by default."),
+    ] = None,
+    supernet: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Supernet that the samples are of.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Predictor to write; the supernet's by default."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of weights and held-out parts.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
     """Fit the accuracy predictor on measured subnets, and say how well it does on unseen ones."""
-    from predictors import AccuracyPredictor
-    from qfa_search.errors import QFAError
-    from qfa_search.measuring.samples import read_samples
+    from qfa_search.measuring.calls import fit as run
 
-    if out.exists():
-        raise QFAError(f"{out} exists already: choose another --out, or remove it")
-    found = read_samples(samples)
-    predictor = AccuracyPredictor.fit(
-        found.space,
-        found.X,
-        found.frame["top1"].to_numpy(),
-        cross_entropy=found.cross_entropy(),
-        seed=seed,
-        supernet=found.setting.supernet,
-    )
-    predictor.save(out)
-    typer.echo(f"{_told(predictor.report)}\nwritten: {out}")
+    predictor = run(samples, supernet=supernet, out=out, seed=seed)
+    if as_json:
+        typer.echo(json.dumps(predictor.report.to_dict(), indent=1))
+    elif not quiet:
+        if out is None:
+            from qfa_search.supernet.files import resolve_supernet
+
+            out = resolve_supernet(supernet).predictor
+        typer.echo(f"{_told(predictor.report)}\nwritten: {out}")
 
 
 def _told(report: HeldOutReport) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def run_refinement(
     config: SearchConfig,
     *,
-    data: str,
+    data: str | None,
     rounds: int,
     folder: Path,
     supernet: str | None,
@@ -27,6 +27,9 @@ def run_refinement(
     latency_table: Path | None,
     batch: int | None,
     jobs: int,
+    device: str,
+    backend: str,
+    scheduler: str | None,
     resume: bool,
     quiet: bool,
 ) -> ParetoFront:
@@ -57,6 +60,9 @@ def run_refinement(
             latency_table=latency_table,
             batch=DEFAULT_BATCH if batch is None else batch,
             jobs=jobs,
+            device=device,
+            backend=backend,
+            scheduler=scheduler,
             resume=resume,
             on_generation=callback,
             on_round=told,

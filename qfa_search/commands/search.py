@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LIMITS = "Limits (hard: no member of the front exceeds one)"
 SEARCH = "Search"
+MEASURING = "Measuring"
 RESULT = "Result"
 
 
@@ -94,8 +95,9 @@ def search(
         int | None,
         typer.Option(
             metavar="N",
-            help="Measure N members on the validation split of --data and report those.",
-            rich_help_panel=RESULT,
+            help="Measure N members on the validation split of --data; report the front of these "
+            "and of all that was measured before.",
+            rich_help_panel=MEASURING,
         ),
     ] = None,
     refine: Annotated[
@@ -104,16 +106,42 @@ def search(
             metavar="K",
             help="K times measure members (16, or N of --measure), fit the predictor again with "
             "them, search again; report the measured ones.",
-            rich_help_panel=RESULT,
+            rich_help_panel=MEASURING,
         ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|DIR", help="Images for --measure and --refine.", rich_help_panel=RESULT
+            metavar="NAME|DIR",
+            help="Images for --measure and --refine; known for a named data set.",
+            rich_help_panel=MEASURING,
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Processes that measure.", rich_help_panel=RESULT)] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Processes that measure; fewer where memory is short.",
+            rich_help_panel=MEASURING,
+        ),
+    ] = 1,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="cpu, cuda, cuda:N, or auto: the GPU where there is one.",
+            rich_help_panel=MEASURING,
+        ),
+    ] = "auto",
+    backend: Annotated[
+        str,
+        typer.Option(help="loky (local processes) or dask (a cluster).", rich_help_panel=MEASURING),
+    ] = "loky",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDR", help="Address of the Dask scheduler.", rich_help_panel=MEASURING
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -171,10 +199,9 @@ def search(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     for option, number in (("--measure", measure), ("--refine", refine)):
-        if number is not None and (data is None or number < 1 or (predictor and not supernet)):
+        if number is not None and (number < 1 or (predictor and not supernet)):
             raise typer.BadParameter(
-                f"{option} needs a number of at least 1, --data, and with --predictor also "
-                "--supernet"
+                f"{option} needs a number of at least 1, and with --predictor also --supernet"
             )
     if resume and out is None:
         raise typer.BadParameter("--resume needs --out, the folder of the search to go on with")
@@ -184,7 +211,16 @@ def search(
 
     if out is not None:
         check_is_free(out, resume=resume)
-    if refine is not None and data is not None:
+    if measure is not None or refine is not None:
+        from qfa_search.measuring.device import resolve_device
+        from qfa_search.measuring.parallel import Workers
+        from qfa_search.supernet.files import resolve_supernet
+
+        # Before the search: what is wrong shows now.
+        resolve_device(device)
+        Workers(jobs=jobs, backend=backend, scheduler=scheduler)
+        data = resolve_supernet(supernet).data(data)
+    if refine is not None:
         from qfa_search.commands.refinement import run_refinement
 
         folder = out if out is not None else new_run_folder()
@@ -200,6 +236,9 @@ def search(
                 latency_table=latency_table,
                 batch=measure,
                 jobs=jobs,
+                device=device,
+                backend=backend,
+                scheduler=scheduler,
                 resume=resume,
                 quiet=quiet,
             )
@@ -224,9 +263,27 @@ def search(
                 callback=callback,
                 **asdict(limits),
             )
-        if measure is not None and data is not None:
-            front = _measured(front, supernet, data, measure, jobs, quiet)
-    folder = out if out is not None else new_run_folder()
+        folder = out if out is not None else new_run_folder()
+        if measure is not None:
+            from qfa_search.commands.measuring_options import measuring_progress
+            from qfa_search.evolution.measured import measured_front
+
+            with measuring_progress("measuring", quiet) as (on_start, on_sample):
+                front = measured_front(
+                    front,
+                    measure,
+                    supernet=supernet,
+                    predictor=predictor,
+                    data=data,
+                    latency_table=latency_table,
+                    folder=folder,
+                    jobs=jobs,
+                    device=device,
+                    backend=backend,
+                    scheduler=scheduler,
+                    on_start=on_start,
+                    on_sample=on_sample,
+                )
     _report(front, folder, as_json=as_json, quiet=quiet)
 
 
@@ -289,37 +346,6 @@ def _warn_of_extrapolation(front: ParetoFront) -> None:
             "to (extrapolates in front.csv): measure them before you trust their top1",
             err=True,
         )
-
-
-def _measured(
-    front: ParetoFront, supernet: str | None, data: str, n: int, jobs: int, quiet: bool
-) -> ParetoFront:
-    """The front of `n` members by their accuracy on the validation split."""
-    import numpy as np
-    from rich.console import Console
-    from rich.progress import track
-
-    from predictors.files import read_metadata
-    from qfa_search.images.sources import class_names
-    from qfa_search.measuring.subnets import measure, measure_config
-    from qfa_search.supernet.files import resolve_supernet
-
-    chosen = front.subset(front.evenly_chosen(n))
-    weights = resolve_supernet(supernet).weights
-    names = class_names(read_metadata(weights, "supernet")) or ()
-    config = measure_config(weights, data)
-    top1 = np.full(len(chosen), np.nan)
-    class_top1 = np.full((len(chosen), front.space.n_classes), np.nan)
-    for measurement in track(
-        measure(config, chosen.X, jobs=jobs),
-        description="measuring",
-        total=len(chosen),
-        console=Console(stderr=True),
-        disable=quiet,
-    ):
-        top1[measurement.index] = measurement.evaluation.top1
-        class_top1[measurement.index] = measurement.evaluation.class_top1
-    return chosen.with_measured(top1, class_top1=class_top1, class_names=names).measured()
 
 
 def _refuse_search_options(ctx: typer.Context) -> None:

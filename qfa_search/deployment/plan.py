@@ -33,6 +33,7 @@ from qfa_search.quantizers.functional import (
 from qfa_search.quantizers.lsq import LSQ
 from qfa_search.supernet.extract import StaticLayer, StaticNetwork
 from qfa_search.supernet.mobilenet_v3 import key
+from qfa_search.supernet.recalibrate import has_statistics
 from search_spaces import LayerSpec, SearchSpace, Subnet
 
 Floats = NDArray[np.float64]
@@ -238,8 +239,7 @@ def network_plan(
 
 def _check_recalibrated(network: StaticNetwork) -> None:
     """A network without any range would give files that answer the same for every image."""
-    quantizers = [module for module in network.modules() if isinstance(module, BatchQuant)]
-    if quantizers and all(float(q.running_max) == float(q.running_min) == 0 for q in quantizers):
+    if not has_statistics(network):
         raise ExportError(
             "this network was never recalibrated, its activation ranges are empty: "
             "call qfa_search.recalibrate(network, loader) first"

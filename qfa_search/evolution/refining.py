@@ -13,22 +13,25 @@ from predictors import AccuracyPredictor, LatencyTable
 from qfa_search.errors import QFAError
 from qfa_search.evolution.config import SearchConfig
 from qfa_search.evolution.loop import SearchProgress
+from qfa_search.evolution.measured import measured_members
 from qfa_search.evolution.problem import Predictor
-from qfa_search.evolution.search import cost_function, search
+from qfa_search.evolution.search import search
 from qfa_search.evolution.seen import genome_keys
 from qfa_search.front.dominance import largest_gains
 from qfa_search.front.folder import state_name
 from qfa_search.front.front import ParetoFront
-from qfa_search.front.objectives import constraint_values
-from qfa_search.measuring.samples import Sample, Samples, SampleStore, Setting, read_samples
-from qfa_search.measuring.sampling import sample
+from qfa_search.measuring.device import AUTO
+from qfa_search.measuring.parallel import Workers
+from qfa_search.measuring.samples import Sample, Samples, Setting, read_samples
+from qfa_search.measuring.sampling import SAMPLES_NAME, measure_missing
 from qfa_search.measuring.scoring import RecalibrationSetting
-from qfa_search.measuring.subnets import MeasureConfig, measure_config
+from qfa_search.measuring.store import SampleStore
+from qfa_search.measuring.subnets import measure_config
 from qfa_search.supernet.files import DEFAULT_SUPERNET, SupernetFiles, resolve_supernet
 from search_spaces.genome import Genomes
 
 DEFAULT_BATCH = 16
-SAMPLES_NAME, PREDICTOR_NAME = "samples.sqlite", "predictor.safetensors"
+PREDICTOR_NAME = "predictor.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,7 @@ class RefinedRound:
 def refine(
     config: SearchConfig,
     *,
-    data: str,
+    data: str | Path | None = None,
     rounds: int,
     folder: str | Path,
     supernet: str | Path | None = None,
@@ -63,6 +66,9 @@ def refine(
     latency_table: LatencyTable | str | Path | None = None,
     batch: int = DEFAULT_BATCH,
     jobs: int = 1,
+    device: str = AUTO,
+    backend: str = "loky",
+    scheduler: str | None = None,
     resume: bool = False,
     on_generation: Callable[[SearchProgress], None] | None = None,
     on_round: Callable[[RefinedRound], None] | None = None,
@@ -76,14 +82,17 @@ def refine(
 
     Args:
         config: Limits, objectives and settings of every search.
-        data: Images that the supernet was trained on.
+        data: Images that the supernet was trained on; those that it names by default.
         rounds: How often to refit, at least 1.
         folder: For samples, predictor and states.
         supernet: Name, file or folder of a supernet with samples beside it.
         predictor: For the first search; the one beside the supernet by default.
         latency_table: Latencies of layers, or their CSV file.
         batch: Subnets to measure per round: those that promise the most hypervolume.
-        jobs: Processes that measure.
+        jobs: Processes that measure; fewer where memory is short.
+        device: "cpu", "cuda", "cuda:N", or "auto": the GPU where there is one.
+        backend: "loky" (local processes) or "dask".
+        scheduler: Address of the Dask scheduler.
         resume: Go on with a call that was killed; the result is the same.
         on_generation: Called after each generation of every search.
         on_round: Called after each round.
@@ -99,8 +108,12 @@ def refine(
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     folder = Path(folder)
+    workers = Workers(jobs=jobs, backend=backend, scheduler=scheduler)
     files = resolve_supernet(supernet)
-    base, store, measuring = _open_samples(files, data, folder / SAMPLES_NAME)
+    measuring = measure_config(files.weights, files.data(data), device=device)
+    base, store = _open_samples(files, folder / SAMPLES_NAME)
+    recalibration = RecalibrationSetting.parse(base.setting.recalibration)
+    measuring = replace(measuring, recalibration=recalibration)
     if isinstance(latency_table, str | Path):
         latency_table = LatencyTable.load(latency_table)
     known = set(genome_keys(base.X))
@@ -124,22 +137,23 @@ def refine(
             callback=on_generation,
         )
         samples = _known_samples(store, base.setting, known)
-        measured = _measured_inside(front, samples, config, latency_table)
+        measured = measured_members(front, samples.X, samples.frame["top1"], latency_table)
         ref_point = ref_point or measured.default_ref_point()
         chosen = worth_measuring(front, known, measured.objective_values, ref_point, batch)
-        sample(
+        measure_missing(
             measuring,
             store,
             chosen.X,
             supernet_digest=files.digest(),
             seed=config.seed,
-            jobs=jobs,
-            on_start=lambda n: None,
-            on_sample=lambda found: None,
+            chosen=True,
+            workers=workers,
         )
         known.update(genome_keys(chosen.X))
         samples = _known_samples(store, base.setting, known)
-        measured = _measured_inside(front, samples, config, latency_table).measured()
+        measured = measured_members(
+            front, samples.X, samples.frame["top1"], latency_table
+        ).measured()
         if on_round is not None:
             on_round(
                 RefinedRound(
@@ -173,23 +187,17 @@ def refine(
     )
 
 
-def _open_samples(
-    files: SupernetFiles, data: str, path: Path
-) -> tuple[Samples, SampleStore, MeasureConfig]:
-    """The supernet's samples, their copy at `path` to add to, and how they were measured."""
+def _open_samples(files: SupernetFiles, path: Path) -> tuple[Samples, SampleStore]:
+    """The supernet's samples, and their copy at `path` to add to."""
     if not files.samples.is_file():
         raise QFAError(
             f"the supernet {files.name} has no samples to refine its predictor with "
             f"({files.samples} is missing): make them with qfa-search sample --out {files.samples}"
         )
     base = read_samples(files.samples, supernet=files.digest())
-    measuring = replace(
-        measure_config(files.weights, data),
-        recalibration=RecalibrationSetting.parse(base.setting.recalibration),
-    )
     store = SampleStore(path, base.space)
     store.add(base.setting, _as_stored(base))
-    return base, store, measuring
+    return base, store
 
 
 def _as_stored(samples: Samples) -> list[Sample]:
@@ -244,26 +252,6 @@ def _known_samples(store: SampleStore, setting: Setting, known: set[bytes]) -> S
     samples = read_samples(store.path, supernet=setting.supernet)
     rows = np.array([key in known for key in genome_keys(samples.X)])
     return replace(samples, X=samples.X[rows], frame=samples.frame[rows].reset_index(drop=True))
-
-
-def _measured_inside(
-    front: ParetoFront, samples: Samples, config: SearchConfig, table: LatencyTable | None
-) -> ParetoFront:
-    """All samples inside the limits, as members without predictions."""
-    costs, columns = cost_function(samples.space, config, table)
-    values = {name: np.asarray(column) for name, column in costs(samples.X, columns).items()}
-    budget = replace(config.limits, min_top1=None)
-    inside = (constraint_values(values, budget) <= 0).all(axis=1)
-    unknown: NDArray[np.float64] = np.full(int(inside.sum()), np.nan)
-    return replace(
-        front,
-        X=samples.X[inside],
-        costs={name: column[inside] for name, column in values.items()},
-        top1_predicted=unknown,
-        top1_spread=unknown,
-        top1_measured=samples.frame["top1"].to_numpy(dtype=np.float64)[inside],
-        extrapolates=np.zeros(len(unknown), dtype=bool),
-    )
 
 
 def _rmse(chosen: ParetoFront, samples: Samples) -> float:

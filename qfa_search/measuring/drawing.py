@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,9 +11,11 @@ from search_spaces import SearchSpace
 N_STRATA = 20
 
 
-# Drawn from at a time, for 2,500 samples; more samples with one seed extend fewer.
+# Genomes to choose from at a time, and how many of them are taken: a larger number of samples
+# begins with those of a smaller one.
 POOL = 50_000
-SAMPLES_PER_POOL = 2_500
+SAMPLES_PER_POOL, LATER_SAMPLES_PER_POOL = 2_500, 25_000
+MOST_SAMPLES = 250_000
 
 
 def draw_stratified(space: SearchSpace, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -27,36 +27,56 @@ def draw_stratified(space: SearchSpace, n: int, rng: np.random.Generator) -> NDA
 
     Args:
         space: Space to draw from.
-        n: How many, at least 2.
+        n: How many, from 2 to 250,000.
         rng: Source of randomness.
 
     Raises:
-        ValueError: `n` is below 2 or more than the space has.
+        ValueError: `n` is out of range or more than the space has.
     """
     layout = space.layout
-    if n < 2:
-        raise ValueError(f"the number of samples must be at least 2, got {n}")
+    if not 2 <= n <= MOST_SAMPLES:
+        raise ValueError(
+            f"the number of samples must be at least 2 and at most {MOST_SAMPLES:,}, got {n:,}; "
+            "for more draw again with another seed"
+        )
     if n > space.size():
         raise ValueError(f"{space.name} has only {space.size()} subnets, {n} were asked for")
-    pool = np.concatenate(
-        [
-            layout.lowest()[None],
-            layout.highest()[None],
-            _leaning(space, POOL * math.ceil(n / SAMPLES_PER_POOL), rng),
-        ]
-    )
-    _, first = np.unique(pool, axis=0, return_index=True)
-    pool = pool[np.sort(first)]
+    corners = np.stack([layout.lowest(), layout.highest()])
+    low, high = np.log(cost_arrays(space, corners, ["mflops"])["mflops"])
+    taken: list[NDArray[np.int64]] = []
+    known: set[bytes] = set()
+    share = SAMPLES_PER_POOL
+    while (left := n - sum(map(len, taken))) > 0:
+        pool = np.concatenate([corners, _leaning(space, POOL, rng)])
+        first: dict[bytes, int] = {}
+        for i, key in enumerate(_keys(pool)):
+            first.setdefault(key, i)
+        new = [i for key, i in first.items() if key not in known]
+        chosen = _in_turns(space, pool[new], low, high)[: min(left, share)]
+        if not len(chosen):
+            break
+        known.update(_keys(chosen))
+        taken.append(chosen)
+        share = LATER_SAMPLES_PER_POOL
+    return np.concatenate(taken)
+
+
+def _keys(X: NDArray[np.int64]) -> list[bytes]:
+    return [genome.tobytes() for genome in X.astype(np.uint8)]
+
+
+def _in_turns(
+    space: SearchSpace, pool: NDArray[np.int64], low: float, high: float
+) -> NDArray[np.int64]:
+    """The genomes `pool`: the k-th of every stratum of cost before the (k+1)-th of any."""
     cost = np.log(cost_arrays(space, pool, ["mflops"])["mflops"])
-    edges = np.linspace(cost.min(), cost.max(), N_STRATA + 1)
+    edges = np.linspace(low, high, N_STRATA + 1)
     stratum = np.clip(np.digitize(cost, edges) - 1, 0, N_STRATA - 1)
-    # The k-th genome of every stratum comes before the (k+1)-th of any.
     turn = np.zeros(len(pool), dtype=np.int64)
     for s in range(N_STRATA):
         members = np.flatnonzero(stratum == s)
         turn[members] = np.arange(len(members))
-    turn[:2] = -1
-    return pool[np.argsort(turn, kind="stable")[:n]]
+    return pool[np.argsort(turn, kind="stable")]
 
 
 def _leaning(space: SearchSpace, n: int, rng: np.random.Generator) -> NDArray[np.int64]:

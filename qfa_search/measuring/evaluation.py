@@ -3,52 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LARGEST_CONFUSION = 100  # classes; beyond it, thousands of results would fill the memory
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What a network scored.
-
-    Attributes:
-        top1: Percent of images whose largest logit is the label's.
-        cross_entropy: Mean over images, in nats.
-        n_images: Images seen.
-        class_top1: Top-1 of the images of each class, NaN for a class without any.
-        confusion: Images by their class (rows) and the class they were given (columns); empty
-            for more than 100 classes.
-    """
-
-    top1: float
-    cross_entropy: float
-    n_images: int
-    class_top1: tuple[float, ...] = field(default=(), compare=False)
-    confusion: tuple[tuple[int, ...], ...] = field(default=(), compare=False)
+from qfa_search.errors import MeasurementError
+from qfa_search.measuring.result import Evaluation
+from qfa_search.supernet.recalibrate import has_statistics
 
 
 class Score:
-    """Top-1 and cross-entropy, gathered batch by batch."""
+    """Top-1, cross-entropy and confusion, gathered batch by batch."""
 
     def __init__(self) -> None:
         """Start without any image."""
-        self._confusion, self._loss = torch.zeros(0, 0, dtype=torch.int64), 0.0
+        self._confusion = np.zeros((0, 0), dtype=np.int64)
+        self._loss = 0.0
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: logits `(n, n_classes)`, labels `(n,)`."""
+        """Count a batch: logits `(n, n_classes)`, labels `(n,)`.
+
+        Raises:
+            MeasurementError: A logit is not a finite number.
+        """
         if logits.dtype == torch.float16:
             logits = logits.float()
+        if not torch.isfinite(logits).all():
+            raise MeasurementError(
+                "the network has no accuracy: its logits are not finite numbers (NaN or "
+                "infinite); its weights or statistics are broken, train the supernet anew"
+            )
         n_classes = logits.shape[1]
         if not len(self._confusion):
-            self._confusion = torch.zeros(n_classes, n_classes, dtype=torch.int64)
-        pairs = labels * n_classes + logits.argmax(1)
-        counts = torch.bincount(pairs, minlength=n_classes**2).cpu()
-        self._confusion = self._confusion + counts.view(n_classes, n_classes)
+            self._confusion = np.zeros((n_classes, n_classes), dtype=np.int64)
+        pairs = torch.bincount(labels * n_classes + logits.argmax(1), minlength=n_classes**2)
+        self._confusion += pairs.cpu().numpy().reshape(n_classes, n_classes)
         self._loss += float(F.cross_entropy(logits, labels, reduction="sum"))
 
     def result(self) -> Evaluation:
@@ -60,16 +51,11 @@ class Score:
         n = int(self._confusion.sum())
         if n == 0:
             raise ValueError("evaluate needs at least one batch of images, got none")
-        n_right = self._confusion.diagonal()
-        by_class = 100 * n_right.double() / self._confusion.sum(1).double()
-        is_small = len(self._confusion) <= LARGEST_CONFUSION
-        rows = self._confusion.tolist() if is_small else []
         return Evaluation(
-            top1=100 * int(n_right.sum()) / n,
+            top1=100 * int(self._confusion.trace()) / n,
             cross_entropy=self._loss / n,
             n_images=n,
-            class_top1=tuple(by_class.tolist()),
-            confusion=tuple(map(tuple, rows)),
+            confusion=self._confusion,
         )
 
 
@@ -82,10 +68,18 @@ def evaluate(network: nn.Module, loader: Iterable[tuple[Tensor, Tensor]]) -> Eva
         loader: Batches of (images, labels) at the network's resolution.
 
     Raises:
-        ValueError: The network is in training mode, or there are no images.
+        ValueError: The network is in training mode or was never recalibrated, or there are no
+            images.
+        MeasurementError: Its logits are not finite numbers.
     """
     if network.training:
         raise ValueError("evaluate needs a network in evaluation mode: call network.eval() first")
+    if not has_statistics(network):
+        raise ValueError(
+            "evaluate needs a network with statistics of its own, this one was never "
+            "recalibrated: call qfa_search.recalibrate(network, loader) first, or take "
+            "qfa_search.network(supernet, subnet)"
+        )
     device = next(network.parameters()).device
     score = Score()
     for images, labels in loader:

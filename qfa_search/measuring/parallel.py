@@ -1,41 +1,121 @@
-"""Where joblib runs the measurements: local processes, or a Dask or Ray cluster."""
+"""Where measurements run: in this process, in local ones, or on a Dask cluster."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
 
-from qfa_search.errors import QFAError
+from qfa_search.errors import MeasurementError, QFAError
 
-BACKENDS = ("loky", "dask", "ray")
+T = TypeVar("T")
+
+BACKENDS = ("loky", "dask")
+PARENT_CHECK_SECONDS = 1.0
+KEPT = "every score so far is stored, the same command goes on from there"
 
 
-def parallel_backend(name: str, scheduler: str | None) -> AbstractContextManager[object]:
-    """The joblib context that runs work on backend `name`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """Who measures.
 
-    Args:
-        name: "loky", "dask" or "ray".
+    Attributes:
+        jobs: Local processes; fewer where memory does not hold so many. A cluster has its own
+            number.
+        backend: "loky" (local processes) or "dask".
         scheduler: Address of the Dask scheduler, needed for "dask" alone.
+    """
+
+    jobs: int = 1
+    backend: str = "loky"
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values; a ValueError names the first wrong one."""
+        if self.jobs < 1:
+            raise ValueError(f"jobs must be at least 1, got {self.jobs}")
+        if self.backend not in BACKENDS:
+            raise ValueError(
+                f"unknown backend {self.backend!r}: choose one of {', '.join(BACKENDS)}"
+            )
+        if (self.backend == "dask") != (self.scheduler is not None):
+            raise ValueError("--scheduler goes with --backend dask, and that needs one")
+
+
+def run(
+    function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], workers: Workers
+) -> Iterator[T]:
+    """What `function` gives for the arguments `tasks`, as it is done, in any order.
 
     Raises:
-        ValueError: Unknown backend, or "dask" without a scheduler.
+        MeasurementError: A process was killed, or memory is full.
         QFAError: The backend's package is not installed.
     """
-    import joblib
+    from joblib import Parallel, delayed
 
-    if name not in BACKENDS:
-        raise ValueError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
-    if (name == "dask") != (scheduler is not None):
-        raise ValueError("--scheduler goes with --backend dask, and that needs one")
+    is_local = workers.backend == "loky"
+    parent = os.getpid() if is_local and workers.jobs > 1 else None
+    with ExitStack() as stack:
+        stack.enter_context(_told())
+        stack.enter_context(nullcontext() if is_local else _dask(workers))
+        parallel = Parallel(
+            n_jobs=workers.jobs if is_local else -1, return_as="generator_unordered"
+        )
+        yield from parallel(delayed(_task)(parent, function, args) for args in tasks)
+
+
+def _task(parent: int | None, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+    if parent is not None and parent != os.getpid():
+        end_with(parent)
+    return function(*args)
+
+
+@cache
+def end_with(parent: int) -> None:
+    """Let this process end soon after `parent`, which started it, is gone, however it went."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _dask(workers: Workers) -> Iterator[None]:
+    """The cluster as the place where joblib runs tasks."""
     try:
-        if name == "dask":
-            from distributed import Client
-
-            Client(scheduler)
-        if name == "ray":
-            from ray.util.joblib import register_ray
-
-            register_ray()
+        from distributed import Client
     except ImportError as error:
-        raise QFAError(f"--backend {name} needs pip install 'qfa-search[{name}]'") from error
-    context: AbstractContextManager[object] = joblib.parallel_config(backend=name)
-    return context
+        raise QFAError("--backend dask needs pip install 'qfa-search[dask]'") from error
+    from joblib import parallel_config
+
+    with Client(workers.scheduler), parallel_config(backend="dask"):  # type: ignore[no-untyped-call]
+        yield
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Lost processes and full memory in the user's words."""
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    try:
+        yield
+    except BrokenProcessPool:
+        raise MeasurementError(
+            "a process that measures was killed, which the system does when memory is short; "
+            f"{KEPT}, with fewer --jobs"
+        ) from None
+    except MemoryError:
+        raise MeasurementError(f"memory is full; {KEPT}, with fewer --jobs") from None
+    except RuntimeError as error:
+        # torch's errors of the CPU allocator and of GPUs.
+        if not any(words in str(error) for words in ("can't allocate memory", "out of memory")):
+            raise
+        raise MeasurementError(f"memory is full; {KEPT}, with fewer --jobs") from None

@@ -1,45 +1,28 @@
-"""The store of measured subnets: one SQLite file, many writers, nothing lost or doubled."""
+"""Measured subnets as values, and read from a file that may be written meanwhile."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors import cost_arrays
 from predictors.costs import COST_COLUMNS
 from qfa_search.errors import CheckpointMismatchError
+from qfa_search.measuring import database
+from qfa_search.measuring.result import Evaluation
 from search_spaces import SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT_VERSION = 1
-BUSY_SECONDS = 60.0
-
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS samples (
-    supernet TEXT NOT NULL,
-    split TEXT NOT NULL,
-    recalibration TEXT NOT NULL,
-    genome BLOB NOT NULL,
-    top1 REAL NOT NULL,
-    cross_entropy REAL,
-    n_images INTEGER,
-    seconds REAL,
-    seed INTEGER,
-    {" ".join(f"{name} REAL," for name in COST_COLUMNS)}
-    PRIMARY KEY (supernet, split, recalibration, genome)
-) WITHOUT ROWID;
-"""
+KEY = "supernet=? AND split=? AND recalibration=?"
+LARGEST_SEED = 2**63 - 1  # what a column of SQLite holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +33,18 @@ class Setting:
         supernet: Digest of the supernet file.
         split: Images that top-1 was measured on.
         recalibration: Batches and images per batch, such as "16x64", and how if not as published.
+        images: Digest of the images, empty if it is not known.
     """
 
     supernet: str
     split: str
     recalibration: str
+    images: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from other settings in one file."""
+        return self.supernet, self.split, self.recalibration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +58,8 @@ class Sample:
         n_images: Images measured on.
         seconds: Time that it took.
         seed: Seed that the subnet was drawn with.
+        chosen: Whether somebody wanted this subnet, rather than any.
+        confusion: Images of each class (row) by predicted class (column).
     """
 
     genome: NDArray[np.int64]
@@ -76,95 +68,116 @@ class Sample:
     n_images: int | None = None
     seconds: float | None = None
     seed: int | None = None
+    chosen: bool = False
+    confusion: NDArray[np.int64] | None = None
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What the network scored."""
+        nan = float("nan")
+        return Evaluation(
+            top1=self.top1,
+            cross_entropy=nan if self.cross_entropy is None else self.cross_entropy,
+            n_images=self.n_images or 0,
+            confusion=self.confusion,
+        )
 
 
-class SampleStore:
-    """Measured subnets of one space in one file.
+def check_seed(seed: int) -> None:
+    """Refuse a seed that a store cannot keep, before anything is measured.
 
-    Any number of processes may add at the same time; a sample is on disk when `add` returns,
-    and adding it again changes nothing.
+    Raises:
+        ValueError: It is negative or too large.
     """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed must be from 0 to {LARGEST_SEED} (2^63 - 1), got {seed}")
 
-    def __init__(self, path: str | Path, space: SearchSpace) -> None:
-        """Open the file, or make it.
 
-        Raises:
-            ValueError: The file is not a samples file.
-            CheckpointMismatchError: It holds samples of another space.
-        """
-        self.path = Path(path)
-        self.space = space
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._connect() as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(_SCHEMA)
-            connection.executemany(
-                "INSERT OR IGNORE INTO about VALUES (?, ?)",
-                [
-                    ("format", "qfa-search samples"),
-                    ("format_version", str(FORMAT_VERSION)),
-                    ("space", json.dumps(space.to_dict(), sort_keys=True)),
-                ],
-            )
-        stored = read_space(self.path)
-        if stored != space:
-            raise CheckpointMismatchError(
-                f"{self.path} holds samples of the space {stored.name}, not of this "
-                f"{space.name}: give another file"
-            )
+def found_samples(
+    path: Path, space: SearchSpace, setting: Setting, X: NDArray[np.int64]
+) -> list[Sample | None]:
+    """`SampleStore.found` of a file that is only read; all None if there is no file.
 
-    def add(self, setting: Setting, samples: Sequence[Sample]) -> None:
-        """Store `samples`, measured under `setting`; those already there stay as they are."""
-        genomes = np.array([sample.genome for sample in samples])
-        genomes = self.space.layout.canonicalize(genomes)
-        costs = cost_arrays(self.space, genomes, COST_COLUMNS)
-        rows = [
-            (
-                setting.supernet,
-                setting.split,
-                setting.recalibration,
-                genome.astype(np.uint8).tobytes(),
-                sample.top1,
-                sample.cross_entropy,
-                sample.n_images,
-                sample.seconds,
-                sample.seed,
-                *(_or_null(costs[name][i]) for name in COST_COLUMNS),
-            )
-            for i, (genome, sample) in enumerate(zip(genomes, samples, strict=True))
-        ]
-        marks = ", ".join("?" * len(rows[0]))
-        with self._connect() as connection:
-            connection.executemany(f"INSERT OR IGNORE INTO samples VALUES ({marks})", rows)
+    Raises:
+        CheckpointMismatchError: It is of another space, or has samples of the setting from other
+            images.
+    """
+    if not path.is_file():
+        return [None] * len(X)
+    genomes = [genome.astype(np.uint8).tobytes() for genome in space.layout.canonicalize(X)]
+    known = _rows(path, space, setting, genomes)
+    return [known.get(genome) for genome in genomes]
 
-    def missing(self, setting: Setting, X: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows of `X`, canonical and each once, that `setting` has no sample of."""
-        X = self.space.layout.canonicalize(X)
-        with self._connect() as connection:
-            known = {
-                blob
-                for (blob,) in connection.execute(
-                    "SELECT genome FROM samples WHERE supernet=? AND split=? AND recalibration=?",
-                    (setting.supernet, setting.split, setting.recalibration),
-                )
-            }
-        keep = []
-        for i, genome in enumerate(X.astype(np.uint8)):
-            blob = genome.tobytes()
-            if blob not in known:
-                known.add(blob)
-                keep.append(i)
-        return X[keep]
 
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        with _reading(self.path):
-            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS)
-            try:
-                with connection:
-                    yield connection
-            finally:
-                connection.close()
+def stored_samples(path: Path, space: SearchSpace, setting: Setting) -> list[Sample]:
+    """All samples of a setting in a file, ordered by genome; none if there is no file.
+
+    Raises:
+        CheckpointMismatchError: As `found_samples`.
+    """
+    return list(_rows(path, space, setting, None).values()) if path.is_file() else []
+
+
+def _rows(
+    path: Path, space: SearchSpace, setting: Setting, genomes: list[bytes] | None
+) -> dict[bytes, Sample]:
+    """Samples of a setting by genome: those of `genomes` that are there, or all."""
+    stored = read_space(path)
+    if stored != space:
+        raise CheckpointMismatchError(f"{path} holds samples of {stored.name}, not of {space.name}")
+
+    def ask(connection: sqlite3.Connection) -> dict[bytes, Sample]:
+        check_images(path, connection, setting)
+        there = "confusion" if "confusion" in _columns(connection) else "NULL"
+        query = (
+            f"SELECT genome, top1, cross_entropy, n_images, seconds, {there} "
+            f"FROM samples WHERE {KEY}"
+        )
+        if genomes is None:
+            rows = connection.execute(f"{query} ORDER BY genome", setting.key).fetchall()
+        else:
+            query = f"{query} AND genome=?"
+            rows = [
+                row
+                for genome in genomes
+                for row in connection.execute(query, (*setting.key, genome)).fetchall()
+            ]
+        return {row[0]: _sample(row, space.n_classes) for row in rows}
+
+    return database.read(path, ask)
+
+
+def _sample(row: tuple[Any, ...], n_classes: int) -> Sample:
+    genome, top1, cross_entropy, n_images, seconds, confusion = row
+    return Sample(
+        genome=np.frombuffer(genome, np.uint8).astype(np.int64),
+        top1=top1,
+        cross_entropy=cross_entropy,
+        n_images=n_images,
+        seconds=seconds,
+        confusion=_unpacked(confusion, n_classes),
+    )
+
+
+def _columns(connection: sqlite3.Connection) -> set[str]:
+    return {row[1] for row in connection.execute("PRAGMA table_info(samples)")}
+
+
+def check_images(path: Path, connection: sqlite3.Connection, setting: Setting) -> None:
+    """Refuse samples that were measured under `setting`, but on other images.
+
+    Raises:
+        CheckpointMismatchError: There are such.
+    """
+    if not setting.images or "images" not in _columns(connection):
+        return
+    query = f"SELECT images FROM samples WHERE {KEY} AND images NOT IN ('', ?) LIMIT 1"
+    other = connection.execute(query, (*setting.key, setting.images)).fetchone()
+    if other is not None:
+        raise CheckpointMismatchError(
+            f"the samples in {path} were measured on images {other[0]}, these are "
+            f"{setting.images}: give the images that they were measured on, or another file"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +203,20 @@ class Samples:
         return None if np.isnan(column).any() else column
 
 
-def read_samples(path: str | Path, *, supernet: str | None = None, split: str = "val") -> Samples:
+def read_samples(
+    path: str | Path,
+    *,
+    supernet: str | None = None,
+    split: str = "val",
+    drawn_only: bool = False,
+) -> Samples:
     """The samples of a file that were measured under one setting, ordered by genome.
 
     Args:
         path: The file.
         supernet: Digest of the supernet; needed only when the file has samples of several.
         split: Images that they were measured on.
+        drawn_only: Leave out subnets that were measured because somebody chose them.
 
     Raises:
         ValueError: Not a samples file, no samples, or samples of several settings.
@@ -204,7 +224,8 @@ def read_samples(path: str | Path, *, supernet: str | None = None, split: str = 
     import pandas as pd
 
     space = read_space(path)
-    with _read_only(path) as connection:
+
+    def ask(connection: sqlite3.Connection) -> tuple[Setting, pd.DataFrame]:
         settings = [
             Setting(supernet=row[0], split=split, recalibration=row[1])
             for row in connection.execute(
@@ -222,16 +243,19 @@ def read_samples(path: str | Path, *, supernet: str | None = None, split: str = 
                 f"{path} has samples of several settings ({', '.join(map(str, settings))}): "
                 "keep one in a file"
             )
-        setting = settings[0]
+        only = " AND chosen=0" if drawn_only and "chosen" in _columns(connection) else ""
+        names = "genome, top1, cross_entropy, n_images, seconds, seed, " + ", ".join(COST_COLUMNS)
         frame = pd.read_sql_query(
-            "SELECT * FROM samples WHERE supernet=? AND split=? AND recalibration=? "
-            "ORDER BY genome",
+            f"SELECT {names} FROM samples WHERE {KEY}{only} ORDER BY genome",
             connection,
-            params=(setting.supernet, setting.split, setting.recalibration),
+            params=settings[0].key,
         )
+        return settings[0], frame
+
+    setting, frame = database.read(path, ask)
     X = np.array([np.frombuffer(blob, np.uint8) for blob in frame["genome"]], dtype=np.int64)
-    keys = ["supernet", "split", "recalibration", "genome"]
-    frame = frame.drop(columns=keys).apply(pd.to_numeric)
+    X = X.reshape(len(frame), space.layout.n_genes)
+    frame = frame.drop(columns="genome").apply(pd.to_numeric)
     return Samples(space, setting, space.layout.check(X), frame)
 
 
@@ -241,43 +265,16 @@ def read_space(path: str | Path) -> SearchSpace:
     Raises:
         ValueError: Missing, truncated or foreign file, or one of a newer format.
     """
-    with _read_only(path) as connection:
-        about = dict(connection.execute("SELECT key, value FROM about"))
-    if about.get("format") != "qfa-search samples":
-        raise ValueError(f"{path} is an SQLite file, but not one with samples of qfa-search")
-    if int(about["format_version"]) > FORMAT_VERSION:
-        raise ValueError(f"{path} has a newer format: install a newer version of qfa-search")
-    return SearchSpace.from_dict(json.loads(about["space"]))
+
+    def ask(connection: sqlite3.Connection) -> str:
+        query = "SELECT value FROM about WHERE key='space'"
+        value: str = connection.execute(query).fetchone()[0]
+        return value
+
+    return SearchSpace.from_dict(json.loads(database.read(path, ask)))
 
 
-@contextmanager
-def _read_only(path: str | Path) -> Iterator[sqlite3.Connection]:
-    path = Path(path).resolve()
-    if not path.is_file():
-        raise ValueError(f"no samples at {path}: there is no such file")
-    # Without a write-ahead log nobody is writing, and a folder without write permission will do.
-    mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
-    with _reading(path):
-        connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=BUSY_SECONDS)
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-
-@contextmanager
-def _reading(path: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "full" in str(error) or "disk I/O" in str(error):
-            raise OSError(
-                f"cannot write {path}: {error}; what is stored is kept, make room and go on"
-            ) from None
-        raise ValueError(f"{path} cannot be used as a samples file: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise ValueError(f"{path} is not a readable samples file: {error}") from error
-
-
-def _or_null(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _unpacked(blob: bytes | None, n_classes: int) -> NDArray[np.int64] | None:
+    if blob is None:
+        return None
+    return np.frombuffer(zlib.decompress(blob), "<i4").reshape(n_classes, -1).astype(np.int64)

@@ -11,7 +11,7 @@ from search_spaces import Subnet
 if TYPE_CHECKING:
     from qfa_search.images.memory import Images
     from qfa_search.images.on_disk import FolderImages
-    from qfa_search.measuring.evaluation import Evaluation
+    from qfa_search.measuring.result import Evaluation
     from qfa_search.supernet.extract import StaticNetwork
     from qfa_search.supernet.mobilenet_v3 import Supernet
 

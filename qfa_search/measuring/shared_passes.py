@@ -10,7 +10,8 @@ from itertools import islice
 import torch
 
 from qfa_search.images.on_disk import FolderImages
-from qfa_search.measuring.evaluation import Evaluation, Score
+from qfa_search.measuring.evaluation import Score
+from qfa_search.measuring.result import Evaluation
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import Recalibration

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from predictors.files import read_metadata
 from qfa_search.measuring.device import AUTO, check_device, resolve_device
+from qfa_search.measuring.parallel import Workers, run
 from qfa_search.measuring.scoring import (
     LARGEST_SEQUENTIAL_SIDE,
     PUBLISHED_BATCHES,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from qfa_search.images.layout import SplitName
     from qfa_search.images.memory import Images
     from qfa_search.images.on_disk import FolderImages
-    from qfa_search.measuring.evaluation import Evaluation
+    from qfa_search.measuring.result import Evaluation
     from qfa_search.supernet.extract import StaticNetwork
     from qfa_search.supernet.mobilenet_v3 import Supernet
     from search_spaces import Subnet
@@ -94,32 +95,49 @@ class Measurement:
     seconds: float
 
 
-def measure(config: MeasureConfig, X: NDArray[np.int64], *, jobs: int = 1) -> Iterator[Measurement]:
+def measure(
+    config: MeasureConfig,
+    X: NDArray[np.int64],
+    *,
+    jobs: int = 1,
+    workers: Workers | None = None,
+) -> Iterator[Measurement]:
     """Measure the subnets `X` `(n, n_genes)`; results come as they are done, in any order.
 
-    Processes are joblib's: choose another backend with `joblib.parallel_config`.
+    Args:
+        config: What to measure with.
+        X: Genomes.
+        jobs: Local processes, if `workers` does not say more.
+        workers: Who measures.
 
     Raises:
         DataError: The images do not fit the supernet or cannot be read.
         CheckpointMismatchError: The images are split otherwise than in the training.
+        MeasurementError: A network's logits are no numbers, a process was killed, or memory is
+            full.
         ValueError: A genome is not of the supernet's space.
     """
-    from joblib import Parallel, delayed
-
     from qfa_search.images.memory import Images
 
+    workers = workers or Workers(jobs=jobs)
     supernet, _, held_out = _workspace(config)  # raises here, before any process starts
     X = supernet.space.layout.check(X)
-    size = 1 if isinstance(held_out, Images) else min(LARGEST_GROUP, -(-len(X) // max(jobs, 1)))
+    is_decoded = isinstance(held_out, Images)
+    size = 1 if is_decoded else min(LARGEST_GROUP, -(-len(X) // workers.jobs))
     groups = (range(start, min(start + size, len(X))) for start in range(0, len(X), max(size, 1)))
-    tasks = (delayed(_measure_group)(config, group, X[group]) for group in groups)
-    results = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
-    return (measurement for group in results for measurement in group)
+    tasks = ((config, group, X[group]) for group in groups)
+    return (found for group in run(_measure_group, tasks, workers) for found in group)
 
 
-def measure_all(config: MeasureConfig, X: NDArray[np.int64], *, jobs: int = 1) -> list[Evaluation]:
+def measure_all(
+    config: MeasureConfig,
+    X: NDArray[np.int64],
+    *,
+    jobs: int = 1,
+    workers: Workers | None = None,
+) -> list[Evaluation]:
     """`measure`, with the evaluations in the order of `X`."""
-    found = {m.index: m.evaluation for m in measure(config, X, jobs=jobs)}
+    found = {m.index: m.evaluation for m in measure(config, X, jobs=jobs, workers=workers)}
     return [found[index] for index in range(len(X))]
 
 

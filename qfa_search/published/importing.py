@@ -18,7 +18,8 @@ import search_spaces
 from predictors import COST_COLUMNS, AccuracyPredictor, cost_arrays
 from qfa_search.errors import QFAError
 from qfa_search.front.front import ParetoFront
-from qfa_search.measuring.samples import Sample, SampleStore, Setting
+from qfa_search.measuring.samples import Sample, Setting
+from qfa_search.measuring.store import SampleStore
 from qfa_search.published.files import (
     ARCHITECTURES,
     CHECKPOINT,

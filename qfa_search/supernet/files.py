@@ -42,12 +42,13 @@ class SupernetFiles:
         Raises:
             DataError: It was trained on a folder that is not in the current folder.
         """
-        from qfa_search.images.sources import PUBLISHED_SETS
+        from qfa_search.images.sources import published_name
 
         if given is not None:
             return str(given)
-        name = str(read_metadata(self.weights, "supernet").get("data", ""))
-        if name in PUBLISHED_SETS or (name and Path(name).is_dir()):
+        metadata = read_metadata(self.weights, "supernet")
+        name = str(metadata.get("data", ""))
+        if published_name(metadata) is not None or (name and Path(name).is_dir()):
             return name
         raise DataError(
             f"the supernet {self.name} was trained on the images of {name or 'a folder'}, which "

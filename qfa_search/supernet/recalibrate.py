@@ -58,6 +58,25 @@ def recalibrate(
     run.finish()
 
 
+def has_statistics(network: nn.Module) -> bool:
+    """Whether recalibration or training ever wrote statistics into quantizers and norms.
+
+    A supernet that was trained here carries none, and what is extracted from it has none.
+    """
+    quantizers = [module for module in network.modules() if isinstance(module, BatchQuant)]
+    if quantizers:
+        return any(bool(q.running_min != q.running_max) for q in quantizers)
+    norms = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.BatchNorm2d) and module.track_running_stats
+    ]
+    return not norms or any(
+        bool((norm.running_mean != 0).any() or (norm.running_var != 1).any())  # type: ignore[union-attr]
+        for norm in norms
+    )
+
+
 def _set_in_order(network: nn.Module, batches: Sequence[Tensor]) -> None:
     """Set every quantizer and norm just before it runs, in one pass over all images."""
     if not batches:

@@ -7,7 +7,8 @@ import pytest
 
 import search_spaces
 from predictors import cost_arrays
-from qfa_search.measuring.samples import Sample, SampleStore, Setting
+from qfa_search.measuring.samples import Sample, Setting
+from qfa_search.measuring.store import SampleStore
 
 
 def _accuracy(space, X, rng):

@@ -13,6 +13,11 @@ from typer.testing import CliRunner
 from predictors.files import save_tensors
 from qfa_search.cli import app
 from qfa_search.front.front import ParetoFront
+from qfa_search.measuring.result import Evaluation
+from qfa_search.measuring.samples import Sample, read_samples
+from qfa_search.measuring.store import SampleStore
+from qfa_search.measuring.subnets import Measurement
+from qfa_search.supernet.files import resolve_supernet
 
 QUICK = ["--population", "20", "--generations", "3"]
 
@@ -120,7 +125,7 @@ def test_an_impossible_limit_is_told_in_one_line(supernet, tmp_path):
         ("--generations", "-1"),
         ("--objectives", "top1"),
         ("--objectives", "top1,watts"),
-        ("--measure", "5"),
+        ("--measure", "0"),
         ("--resume",),
         ("--no-such-option",),
         ("no-such-command",),
@@ -186,28 +191,39 @@ def test_an_interrupted_search_that_left_a_state_says_how_to_go_on(
 
 
 def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
-    from types import SimpleNamespace
-
-    def measure(config, X, *, jobs):
+    def measure(config, X, *, workers):
         assert config.data == "images"
         assert config.split == "val"
         for i in reversed(range(len(X))):
-            by_class = (50.0, 60.0, 70.0, 60.0 + 4 * i)
-            evaluation = SimpleNamespace(top1=60.0 + i, class_top1=by_class)
-            yield SimpleNamespace(index=i, evaluation=evaluation)
+            confusion = np.diag([50, 60, 70, 60 + 4 * i])
+            confusion[:, 0] += 100 - confusion.sum(axis=1)
+            top1 = confusion.trace() / 4
+            yield Measurement(i, Evaluation(top1, 1.0, 400, confusion), 0.1)
 
-    monkeypatch.setattr("qfa_search.measuring.subnets.measure", measure)
-    options = ["--measure", 4, "--data", "images", "--out", tmp_path / "a", *QUICK]
-    result = run("--supernet", supernet, *options)
+    monkeypatch.setattr("qfa_search.measuring.sampling.measure", measure)
+    options = ["--measure", 4, "--data", "images", *QUICK]
+    result = run("--supernet", supernet, "--out", tmp_path / "a", *options)
     assert result.exit_code == 0, result.stderr
     table = pd.read_csv(tmp_path / "a" / "front.csv")
-    assert table["top1_measured"].tolist() == [60, 61, 62, 63]
+    assert len(table) == 4
+    assert table["top1_measured"].diff()[1:].tolist() == [1, 1, 1]
     assert (table["top1"] == table["top1_measured"]).all()
+    assert table["top1_predicted"].notna().all()
     found = json.loads((tmp_path / "a" / "front.json").read_text())
     assert found["class_names"] == ["a", "b", "c", "d"]
     members = found["members"]
     assert [member["class_top1"][3] for member in members] == [60, 64, 68, 72]
     assert "top1 measured on the validation split of all subnets" in result.stdout
+    # Now they are known, and the one of another command is a better one.
+    monkeypatch.setattr(
+        "qfa_search.measuring.sampling.measure", lambda config, X, *, workers: X[:0]
+    )
+    files = resolve_supernet(supernet)
+    setting = read_samples(files.samples).setting
+    best = files.space().layout.sample(np.random.default_rng(7), 1)[0]
+    SampleStore(files.samples, files.space()).add(setting, [Sample(genome=best, top1=99.0)])
+    assert run("--supernet", supernet, "--out", tmp_path / "b", *options).exit_code == 0
+    assert pd.read_csv(tmp_path / "b" / "front.csv")["top1_measured"].max() == 99
 
 
 def test_a_page_that_cannot_be_written_costs_no_result(supernet, tmp_path, monkeypatch):

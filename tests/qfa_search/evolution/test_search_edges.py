@@ -10,7 +10,7 @@ import qfa_search
 from predictors import LatencyTable, cost_arrays, latency_ms, signature
 from predictors.files import save_tensors
 from qfa_search.errors import InfeasibleBudgetError, QFAError
-from qfa_search.measuring.samples import SampleStore
+from qfa_search.measuring.store import SampleStore
 from search_spaces import layer_specs
 
 COLUMNS = ("mflops", "gbitops", "size_kb", "activation_kb", "latency_ms")

@@ -2,7 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from qfa_search.errors import MeasurementError
 from qfa_search.measuring.evaluation import evaluate
+from qfa_search.supernet.extract import extract
+from qfa_search.supernet.mobilenet_v3 import Supernet
+from qfa_search.supernet.recalibrate import recalibrate
 
 
 class _Parity(nn.Module):
@@ -38,7 +42,7 @@ def test_top1_of_a_class_is_over_its_images():
 
 def test_confusion_counts_images_by_class_and_by_the_class_they_were_given():
     found = evaluate(_Parity().eval(), _loader())
-    assert found.confusion == ((3, 1), (0, 2))
+    assert found.confusion.tolist() == [[3, 1], [0, 2]]
 
 
 def test_a_network_in_training_mode_is_refused():
@@ -49,3 +53,28 @@ def test_a_network_in_training_mode_is_refused():
 def test_an_empty_loader_is_refused():
     with pytest.raises(ValueError, match="at least one batch"):
         evaluate(_Parity().eval(), [])
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_network_whose_logits_are_no_numbers_has_no_accuracy(broken):
+    network = _Parity().eval()
+    network.sharpness.data.fill_(broken)
+    with pytest.raises(MeasurementError, match="not finite numbers"):
+        evaluate(network, _loader())
+
+
+def test_a_network_that_was_never_recalibrated_is_refused(toy_space):
+    torch.manual_seed(0)
+    network = extract(Supernet(toy_space), toy_space.smallest())
+    batches = [(torch.rand(8, 1, 12, 12), torch.zeros(8, dtype=torch.int64))]
+    with pytest.raises(ValueError, match="never recalibrated"):
+        evaluate(network, batches)
+    recalibrate(network, batches)
+    assert evaluate(network, batches).n_images == 8
+
+
+def test_a_float_network_that_was_never_recalibrated_is_refused():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten()).eval()
+    with pytest.raises(ValueError, match="never recalibrated"):
+        evaluate(network, [(torch.rand(8, 1, 3, 3), torch.zeros(8, dtype=torch.int64))])

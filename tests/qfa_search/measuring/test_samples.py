@@ -8,7 +8,8 @@ import search_spaces
 from predictors import costs
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.measuring.drawing import draw_stratified
-from qfa_search.measuring.samples import Sample, SampleStore, Setting, read_samples
+from qfa_search.measuring.samples import Sample, Setting, read_samples
+from qfa_search.measuring.store import SampleStore
 
 SETTING = Setting(supernet="abc", split="val", recalibration="16x64")
 

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from qfa_search.measuring.samples import Sample, SampleStore
+from qfa_search.measuring.samples import Sample
+from qfa_search.measuring.store import SampleStore
 from qfa_search.report.sources import open_fronts, samples_of
 
 
