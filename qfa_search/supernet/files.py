@@ -42,13 +42,15 @@ class SupernetFiles:
         Raises:
             DataError: It was trained on a folder that is not in the current folder.
         """
-        from qfa_search.images.sources import published_name
+        from qfa_search.images.sources import PUBLISHED_SETS, published_name
 
         if given is not None:
             return str(given)
         metadata = read_metadata(self.weights, "supernet")
         name = str(metadata.get("data", ""))
-        if published_name(metadata) is not None or (name and Path(name).is_dir()):
+        if name and published_name(metadata) is None and Path(name).is_dir():
+            return f"./{name}" if name in PUBLISHED_SETS else name
+        if name in PUBLISHED_SETS:
             return name
         raise DataError(
             f"the supernet {self.name} was trained on the images of {name or 'a folder'}, which "

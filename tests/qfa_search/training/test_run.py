@@ -10,6 +10,7 @@ import search_spaces
 from predictors.files import file_digest, read_metadata
 from qfa_search.cli import app
 from qfa_search.errors import DataError
+from qfa_search.images.split_file import read_split
 from qfa_search.measuring.scoring import RecalibrationSetting
 from qfa_search.measuring.subnets import MeasureConfig, measure_all
 from qfa_search.training.config import TrainConfig
@@ -54,6 +55,10 @@ def test_a_folder_of_class_folders_is_all_that_training_needs(own_run, own_image
     assert len(rows) == 120
     metadata = read_metadata(out / "supernet.safetensors", "supernet")
     assert metadata["split"].keys() == {"seed", "digest", "files"}
+    assert metadata["classes"] == ["bright", "columns", "dark", "rows"]
+    assert metadata["data_digest"] == read_split(out / "split.csv", own_images).digest
+    understood = "4 classes, train 99 (class folders), val 9 (held out of train), test 12 (held out"
+    assert f"images of {own_images}: {understood} of train)" in result.stderr
     assert "about " in result.stderr
     assert "on one process: teacher" in result.stderr
     for command in ("sample --supernet", "fit --samples", "--supernet"):
