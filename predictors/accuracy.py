@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,8 @@ class AccuracyPredictor:
             identity unless the models predict the logarithm of the cross-entropy.
         residual: Standard deviation of measured top-1 from that polynomial, points.
         supernet: Digest of the supernet that the samples were measured on, if it is known.
+        held_out: Top-1 of every sample as predicted by models that had not seen it, and as
+            measured, percent, `(n_samples, 2)`; without rows if it is not known.
     """
 
     space: SearchSpace
@@ -80,6 +82,7 @@ class AccuracyPredictor:
     to_top1: tuple[float, ...]
     residual: float
     supernet: str | None = None
+    held_out: Floats = field(default_factory=lambda: np.zeros((0, 2)))
 
     @classmethod
     def fit(
@@ -153,6 +156,7 @@ class AccuracyPredictor:
             to_top1=to_top1,
             residual=residual,
             supernet=supernet,
+            held_out=np.column_stack([predicted, y]),
         )
 
     def predict(self, X: ArrayLike) -> Floats:
@@ -209,6 +213,7 @@ class AccuracyPredictor:
         tensors: Tensors = {
             "descriptors.centre": self.descriptors.centre,
             "descriptors.scale": self.descriptors.scale,
+            "held_out": self.held_out,
         }
         for name in _PROCESS_ARRAYS:
             tensors[f"process.{name}"] = getattr(self.process, name)
@@ -279,7 +284,14 @@ class AccuracyPredictor:
             to_top1=tuple(finite_number("to_top1", value) for value in data["to_top1"]),
             residual=_number(data, "residual"),
             supernet=supernet,
+            held_out=_pairs(tensors.get("held_out", np.zeros((0, 2)))),
         )
+
+
+def _pairs(array: Floats) -> Floats:
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(f"held_out must have two columns, got shape {array.shape}")
+    return array
 
 
 def _number(data: Mapping[str, Any], name: str) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from qfa_search.report.agreement import agreement
 from qfa_search.report.architecture import encoded
@@ -45,6 +45,8 @@ class ReportedFront:
         file: Its file, as seen from the page.
         file_digest: SHA-256 of that file, the first 16 hexadecimal digits, if it is known.
         samples: Measured subnets of the same space, for the background.
+        held_out: Of the predictor: top-1 as predicted by models that had not seen the subnet,
+            and as measured, `(n, 2)`.
     """
 
     front: ParetoFront
@@ -52,6 +54,7 @@ class ReportedFront:
     file: str
     file_digest: str | None = None
     samples: Samples | None = None
+    held_out: NDArray[np.floating[Any]] | None = None
 
 
 def page_content(fronts: Sequence[ReportedFront], versions: Mapping[str, str]) -> dict[str, Any]:
@@ -113,6 +116,7 @@ def _front(reported: ReportedFront) -> dict[str, Any]:
         else {},
         "along": along(front),
         "hypervolumes": _numbers(front.hypervolumes),
+        "held_out": _held_out(reported),
         "agreement": agreement(front, reported.samples),
         "facts": [list(fact) for fact in _facts(reported)],
         "scores": [list(fact) for fact in _scores(front.predictor_scores)],
@@ -126,6 +130,13 @@ def _costs(costs: Mapping[str, Any]) -> dict[str, list[float | None]]:
         for name in COLUMNS
         if name in costs and np.isfinite(np.asarray(costs[name], dtype=np.float64)).any()
     }
+
+
+def _held_out(reported: ReportedFront) -> dict[str, list[float | None]] | None:
+    if reported.held_out is None or not len(reported.held_out):
+        return None
+    predicted, measured = reported.held_out.T
+    return {"predicted": _numbers(predicted), "measured": _numbers(measured)}
 
 
 def _different(

@@ -6,15 +6,21 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from predictors import AccuracyPredictor
 from predictors.files import file_digest
 from qfa_search.front.folder import JSON_NAME
 from qfa_search.front.front import ParetoFront
 from qfa_search.measuring.samples import Samples, read_samples
 from qfa_search.report.content import ReportedFront
-from qfa_search.supernet.files import resolve_supernet
+from qfa_search.supernet.files import SupernetFiles, resolve_supernet
 
-SAMPLES_NAME = "samples.sqlite"  # as a search that refines its predictor leaves it
+# As a search that refines its predictor leaves them beside the front.
+SAMPLES_NAME, PREDICTOR_NAME = "samples.sqlite", "predictor.safetensors"
 
 
 def front_path(path: str | Path) -> Path:
@@ -54,6 +60,7 @@ def reported(
         file=Path(os.path.relpath(file, Path(page).parent)).as_posix(),
         file_digest=file_digest(file) if file.is_file() else None,
         samples=samples_of(front, file.parent),
+        held_out=held_out_of(front, file.parent),
     )
 
 
@@ -62,17 +69,38 @@ def samples_of(front: ParetoFront, folder: Path) -> Samples | None:
 
     None if there are none, or if they cannot be read: the page is worth showing without.
     """
-    candidates = [folder / SAMPLES_NAME]
-    if front.supernet is not None:
-        with suppress(ValueError):  # it is not where it was
-            candidates.append(resolve_supernet(front.supernet).samples)
-    for path in candidates:
+    files = _supernet_files(front)
+    for path in (folder / SAMPLES_NAME, *((files.samples,) if files else ())):
         try:
             samples = read_samples(path, supernet=front.supernet_digest)
         except ValueError:
             continue
         if samples.space == front.space:
             return samples
+    return None
+
+
+def held_out_of(front: ParetoFront, folder: Path) -> NDArray[np.floating[Any]] | None:
+    """Held-out predictions of the predictor that found the front, found as its samples are.
+
+    None if it cannot be found or read, or is another one by its scores.
+    """
+    files = _supernet_files(front)
+    for path in (folder / PREDICTOR_NAME, *((files.predictor,) if files else ())):
+        try:
+            predictor = AccuracyPredictor.load(path)
+        except ValueError:
+            continue
+        if predictor.report.to_dict() == dict(front.predictor_scores):
+            return predictor.held_out
+    return None
+
+
+def _supernet_files(front: ParetoFront) -> SupernetFiles | None:
+    """The files of the front's supernet; None if it is not where it was."""
+    if front.supernet is not None:
+        with suppress(ValueError):
+            return resolve_supernet(front.supernet)
     return None
 
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy.stats import kendalltau
 
 import search_spaces
 from predictors import AccuracyPredictor, cost_arrays
-from predictors.files import save_tensors
+from predictors.files import load_tensors, save_tensors
 
 N = 60
 
@@ -101,6 +102,24 @@ def test_a_loaded_predictor_predicts_the_same(predictor, samples, tmp_path):
         strict=True,
     ):
         assert np.array_equal(a, b)
+
+
+def test_held_out_predictions_are_those_that_the_report_scores(predictor, samples, tmp_path):
+    predicted, measured = predictor.held_out.T
+    assert measured == pytest.approx(samples[1])
+    assert np.sqrt(np.mean((predicted - measured) ** 2)) == pytest.approx(predictor.report.rmse)
+    assert kendalltau(predicted, measured).statistic == pytest.approx(predictor.report.kendall_tau)
+    predictor.save(tmp_path / "p.safetensors")
+    loaded = AccuracyPredictor.load(tmp_path / "p.safetensors")
+    assert np.array_equal(loaded.held_out, predictor.held_out)
+
+
+def test_an_earlier_file_has_no_held_out_predictions(predictor, tmp_path):
+    replace(predictor, held_out=np.zeros((0, 2))).save(tmp_path / "p.safetensors")
+    tensors, metadata = load_tensors(tmp_path / "p.safetensors", "predictor")
+    del tensors["held_out"]
+    save_tensors(tmp_path / "p.safetensors", "predictor", tensors, metadata)
+    assert AccuracyPredictor.load(tmp_path / "p.safetensors").held_out.shape == (0, 2)
 
 
 def test_loading_and_predicting_needs_numpy_only(predictor, tmp_path):

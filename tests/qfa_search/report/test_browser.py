@@ -48,7 +48,11 @@ def opened(chromium, tmp_path, samples):
         path = tmp_path / "it's here" / "report.html"
         shown = [
             ReportedFront(
-                front=front, name=f"front {i} {HOSTILE}", file="front.json", samples=samples
+                front=front,
+                name=f"front {i} {HOSTILE}",
+                file="front.json",
+                samples=samples,
+                held_out=np.array([[70.0, 71], [60, 62], [80, 79]]),
             )
             for i, front in enumerate(fronts)
         ]
@@ -99,6 +103,7 @@ def test_every_part_is_drawn(opened, front):
     assert _count(driver, "#list tbody tr") == 12
     assert _count(driver, "#along-plot .cell") > 20
     assert _count(driver, "#history-plot .curve") == 1
+    assert _dots(driver, "#agreement-plot .samples") == 3
     assert "6 measured members: Kendall tau 1.00" in _text(driver, "#agreement-plot")
     assert "mutation prob0.05" in _text(driver, "#facts")
     assert "30 measured on the val split" in _text(driver, "#facts")

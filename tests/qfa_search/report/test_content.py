@@ -61,10 +61,15 @@ def test_a_front_without_measurement_history_or_samples_has_a_page(front):
         supernet_digest=None,
     )
     found = _content(bare)["fronts"][0]
-    assert found["samples"] is found["agreement"] is None
+    assert found["samples"] is found["agreement"] is found["held_out"] is None
     assert found["class_top1"] == {}
     assert found["hypervolumes"] == found["scores"] == []
     assert dict(found["facts"])["samples"] == "none found"
+
+
+def test_held_out_predictions_are_on_the_page(front):
+    found = _content(front, held_out=np.array([[70.0, 71], [60, 62]]))["fronts"][0]
+    assert found["held_out"] == {"predicted": [70, 60], "measured": [71, 62]}
 
 
 def test_fronts_of_one_supernet_share_their_samples(front, samples):

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from predictors import AccuracyPredictor
 from qfa_search.measuring.samples import Sample
 from qfa_search.measuring.store import SampleStore
-from qfa_search.report.sources import open_fronts, samples_of
+from qfa_search.report.sources import held_out_of, open_fronts, samples_of
 
 
 def _stored(samples, path):
@@ -42,6 +44,15 @@ def test_samples_of_another_supernet_are_left_out(front, samples, tmp_path):
 def test_broken_samples_are_left_out(front, tmp_path):
     (tmp_path / "samples.sqlite").write_bytes(b"no database")
     assert samples_of(front, tmp_path) is None
+
+
+def test_held_out_predictions_are_those_of_the_fronts_own_predictor(front, samples, tmp_path):
+    top1 = samples.frame["top1"].to_numpy()
+    predictor = AccuracyPredictor.fit(samples.space, samples.X, top1)
+    predictor.save(tmp_path / "predictor.safetensors")
+    own = replace(front, predictor_scores=predictor.report.to_dict())
+    assert np.array_equal(held_out_of(own, tmp_path)[:, 1], top1)
+    assert held_out_of(front, tmp_path) is None
 
 
 def test_the_bundled_supernets_samples_are_found(tmp_path):
