@@ -22,11 +22,12 @@ from qfa_search.commands import (
     report,
     sample,
     search,
+    show,
     spaces,
     train,
 )
+from qfa_search.commands.terminal import open_streams, say
 from qfa_search.errors import QFAError
-from qfa_search.images.names import printable
 
 
 class _Commands(TyperGroup):
@@ -36,16 +37,19 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            _say("interrupted")
+            say("interrupted")
             raise typer.Exit(130) from None
         except OSError as error:
             # A reader that went away (`| head`) is no error of ours: typer ends quietly.
             if error.errno == errno.EPIPE:
                 raise
-            _say(f"error: {error}")
+            say(f"error: {error}")
+            raise typer.Exit(1) from None
+        except MemoryError as error:
+            say(f"error: there is not enough memory{f' ({error})' if str(error) else ''}")
             raise typer.Exit(1) from None
         except (QFAError, ValueError) as error:
-            _say(f"error: {error}")
+            say(f"error: {error}")
             raise typer.Exit(1) from None
 
 
@@ -62,6 +66,7 @@ app.command()(sample.sample)
 app.command()(fit.fit)
 app.command()(evaluate.evaluate)
 app.command()(cost.cost)
+app.command()(show.show)
 app.command()(export.export)
 app.command()(predict.predict)
 app.command("import-published")(import_published.import_published)
@@ -71,12 +76,9 @@ app.command()(report.report)
 
 def main() -> None:
     """Run the command line of this process."""
+    open_streams()
     try:
         app()
     except KeyboardInterrupt:  # during the imports before any command runs
-        _say("interrupted")
+        say("interrupted")
         sys.exit(130)
-
-
-def _say(message: str) -> None:
-    print(printable(" ".join(message.split())), file=sys.stderr)

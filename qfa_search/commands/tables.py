@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 20
 PIPE_WIDTH = 120
+COLUMN_GAP = 3  # of the box that tables are drawn with
 HEADINGS = {
     "mflops": "MFLOPs",
     "published_mflops": "published\nMFLOPs",
@@ -31,24 +33,49 @@ HEADINGS = {
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text, the first column to the left, the others to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, heading in enumerate(headings):
-        justify: Literal["left", "right"] = "left" if i == 0 else "right"
-        table.add_column(_as_it_is(heading), justify=justify, no_wrap=True)
-    for row in rows:
-        table.add_row(*map(_as_it_is, row))
-    console().print(table)
+    """Print rows of text, the first column to the left, the others to the right.
+
+    A terminal that is too narrow gets the columns in several tables, each with the first one: no
+    digit is lost. Nothing in a cell is taken for markup.
+    """
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [
+        max(cell_len(line) for cell in column for line in cell.splitlines() or [""])
+        for column in zip(headings, *cells, strict=True)
+    ]
+    needed = sum(widths) + COLUMN_GAP * len(widths)
+    out = console(needed)
+    for columns in _folded(widths, out.width):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for i in columns:
+            table.add_column(
+                Text(printable_lines(headings[i])), justify="right" if i else "left", no_wrap=True
+            )
+        for row in cells:
+            table.add_row(*(Text(row[i]) for i in columns))
+        out.print(table)
 
 
-def _as_it_is(text: str) -> Text:
-    """Names of spaces and classes are no markup."""
-    return Text(printable_lines(text))
+def _folded(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Columns by table, so that each table has at most `room` characters, if that is possible."""
+    tables: list[list[int]] = [[0]]
+    for i, width in enumerate(widths[1:], start=1):
+        taken = sum(widths[j] + COLUMN_GAP for j in tables[-1])
+        if taken + width + 2 > room and len(tables[-1]) > 1:
+            tables.append([0])
+        tables[-1].append(i)
+    return tables
 
 
-def console() -> Console:
-    """Standard output; wide enough for every column when it is no terminal."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+def console(needed: int = 0) -> Console:
+    """Standard output; wide enough for what is `needed` when it is no terminal."""
+    return Console(
+        file=sys.stdout,
+        width=None if sys.stdout.isatty() else max(PIPE_WIDTH, needed),
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
 
 
 def print_front(front: ParetoFront) -> None:
@@ -83,10 +110,8 @@ def print_front(front: ParetoFront) -> None:
         f"{len(front)} subnets of {printable(front.space.name)}{limits}; hypervolume "
         f"{front.hypervolume():.6g} up to {_corner(front)}",
         soft_wrap=True,
-        highlight=False,
-        markup=False,
     )
-    console().print(origin_of_top1(front), soft_wrap=True, highlight=False, markup=False)
+    console().print(origin_of_top1(front), soft_wrap=True)
 
 
 def origin_of_top1(front: ParetoFront) -> str:
@@ -107,7 +132,9 @@ def origin_of_top1(front: ParetoFront) -> str:
 
 
 def number(value: float) -> str:
-    """A cost with about five digits; a limit is never rounded up to another side of it."""
+    """A cost with about five digits, a count with all of them."""
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
     digits = 0 if value == 0 else int(np.floor(np.log10(abs(value))))
     return f"{value:,.{min(max(4 - digits, 0), 6)}f}"
 
