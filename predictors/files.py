@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +25,8 @@ FORMAT_VERSION = 1
 DIGEST_LENGTH = 16
 # The one key of the safetensors metadata: with several, their order would change from run to run.
 HEADER = "qfa-search"
+
+logger = logging.getLogger(__name__)
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -53,6 +57,54 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked_folder(folder: str | Path) -> Iterator[None]:
+    """The folder, made if it is missing, for this process alone until the block ends.
+
+    The lock is the system's and ends with the process, however that ends. Where the system or the
+    file system has none, the folder is used without.
+
+    Raises:
+        BlockingIOError: Another process has it.
+        OSError: It cannot be made, or nothing can be written to it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+    try:
+        import fcntl
+    except ImportError:  # not a Unix system
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            told = "another command is writing to it: wait for its end, or choose another folder"
+            raise BlockingIOError(error.errno, told, str(folder)) from None
+        except OSError as error:
+            logger.debug("%s cannot be locked: %s", folder, error)
+        yield
+    finally:
+        os.close(handle)
+
+
+def check_place(path: str | Path) -> None:
+    """Nothing, if a new file can be written at `path`: known before the work for it starts.
+
+    Raises:
+        FileExistsError: There is something already.
+        OSError: The folder cannot be made or written to.
+    """
+    path = Path(path)
+    if path.exists() or path.is_symlink():
+        told = "it exists already: choose another place, or remove it"
+        raise FileExistsError(errno.EEXIST, told, str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -15,12 +15,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from predictors.files import write_text
-from predictors.tables import BitTable, LayerTable, chunks, decode, tabulate, with_zero
-from search_spaces import LayerBits, LayerSpec, SearchSpace, layer_specs
-from search_spaces.genome import Genomes
+from predictors.tables import (
+    FIXED_LAYERS,
+    BitTable,
+    LayerTable,
+    chunks,
+    decode,
+    layer_variants,
+    tabulate,
+    with_zero,
+)
+from search_spaces import LayerBits, LayerSpec, SearchSpace
+from search_spaces.plain_data import read_text, shown
 from search_spaces.subnet import FLOAT_BITS
 
 HEADER = ("signature", "ms")
+MAX_LISTED = 20  # missing layers in a message
 
 
 def signature(layer: LayerSpec, bits: LayerBits | None = None) -> str:
@@ -52,7 +62,9 @@ class LatencyTable:
             raise ValueError("a latency table needs at least one layer")
         for name, value in self.ms.items():
             if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"latency of {name} must be finite and at least 0, got {value}")
+                raise ValueError(
+                    f"latency of {shown(name)} must be finite and at least 0, got {value}"
+                )
         object.__setattr__(self, "ms", MappingProxyType(dict(self.ms)))
 
     @classmethod
@@ -64,23 +76,24 @@ class LatencyTable:
                 message names the line.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise ValueError(f"cannot read latency table {path}: {error.strerror}") from error
-        rows = list(csv.reader(StringIO(text)))
+            rows = list(csv.reader(StringIO(read_text(path, "latency table"))))
+        except csv.Error as error:
+            raise ValueError(f"{path} is no CSV file: {error}") from error
         if not rows or tuple(rows[0]) != HEADER:
             raise ValueError(f"{path}: the first line must be {','.join(HEADER)}")
         ms: dict[str, float] = {}
         for line, row in enumerate(rows[1:], start=2):
+            if not row:  # an empty line, as editors leave at the end
+                continue
             try:
                 name, value = row
                 number = float(value)
             except ValueError:
                 raise ValueError(
-                    f"{path}, line {line}: expected a signature and a number, got {row}"
+                    f"{path}, line {line}: expected a signature and a number, got {shown(row)}"
                 ) from None
             if name in ms:
-                raise ValueError(f"{path}, line {line}: {name} is there twice")
+                raise ValueError(f"{path}, line {line}: {shown(name)} is there twice")
             ms[name] = number
         try:
             return cls(ms)
@@ -102,15 +115,15 @@ def latency_ms(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> NDArray
         table: Measured layers.
 
     Raises:
-        ValueError: `table` lacks a layer of a genome; the message gives its signature.
+        ValueError: `table` lacks a layer of a genome; the message counts and lists all layers of
+            the space that it lacks.
     """
     genomes = space.layout.check(X)
     parts = []
     for chunk in chunks(genomes):
         parts.append(_tabulate(space, table).total(decode(space, chunk)))
-        unknown = np.isnan(parts[-1])
-        if unknown.any():
-            _raise_missing(space, chunk[int(unknown.argmax())], table)
+        if np.isnan(parts[-1]).any():
+            _raise_missing(space, table)
     return np.concatenate(parts)
 
 
@@ -135,11 +148,23 @@ def _tabulate(space: SearchSpace, table: LatencyTable) -> BitTable:
     )
 
 
-def _raise_missing(space: SearchSpace, x: Genomes, table: LatencyTable) -> None:
-    for layer in layer_specs(space, space.layout.decode(x)):
-        if signature(layer) not in table.ms:
-            raise ValueError(
-                f"the latency table has no {signature(layer)} (layer {layer.name} of space "
-                f"{space.name}): measure this layer and add a line for it"
+def needed_signatures(space: SearchSpace) -> list[str]:
+    """The signatures of all layers that subnets of `space` can have, sorted."""
+    found: set[str] = set()
+    for layers in layer_variants(space):
+        for name, layer in layers.items():
+            is_fixed = name in FIXED_LAYERS or layer.kind == "squeeze_excite"
+            found.update(
+                signature(layer, bits) for bits in ([None] if is_fixed else _bit_pairs(space))
             )
-    raise AssertionError("a latency is unknown although every layer is in the table")
+    return sorted(found)
+
+
+def _raise_missing(space: SearchSpace, table: LatencyTable) -> None:
+    missing = [name for name in needed_signatures(space) if name not in table.ms]
+    listed = ", ".join(missing[:MAX_LISTED])
+    more = "" if len(missing) <= MAX_LISTED else f" and {len(missing) - MAX_LISTED} more"
+    raise ValueError(
+        f"the latency table lacks {len(missing)} of the layers of {space.name}: {listed}{more}; "
+        "measure them and add a line for each"
+    )

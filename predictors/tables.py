@@ -203,13 +203,14 @@ def _homogeneous(space: SearchSpace) -> Iterator[dict[str, LayerSpec]]:
 
 
 @lru_cache(maxsize=16)
-def _walks(space: SearchSpace) -> tuple[dict[str, LayerSpec], ...]:
+def layer_variants(space: SearchSpace) -> tuple[dict[str, LayerSpec], ...]:
+    """Layers by name of a few hundred subnets that hold every layer of a space, bits aside."""
     return tuple(_homogeneous(space))
 
 
 def tabulate(space: SearchSpace, measure: Callable[[LayerSpec], float]) -> LayerTable:
     """`measure` of every layer of `space`, as integers where it returns integers."""
-    walks, names = _walks(space), block_names(space)
+    walks, names = layer_variants(space), block_names(space)
     squeezes = [[f"{b}.se.{side}" for side in ("reduce", "expand")] for b in names]
     by_resolution = walks[:: len(walks) // len(space.resolutions)]
     return LayerTable(

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 an error that the user can mend, 2 wrong usage, 130 interr
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import Any
 
@@ -77,6 +78,8 @@ app.command()(report.report)
 def main() -> None:
     """Run the command line of this process."""
     open_streams()
+    # Pictures go to files. A notebook's backend, which it hands down, need not be installed here.
+    os.environ["MPLBACKEND"] = "agg"
     try:
         app()
     except KeyboardInterrupt:  # during the imports before any command runs

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qfa_search.commands.progress import search_progress
+from qfa_search.commands.terminal import say
 from qfa_search.evolution.config import DEFAULT_CROSSOVER_PROB, DEFAULT_MUTATION_PROB, SearchConfig
 from qfa_search.front.objectives import Limits
 
@@ -22,6 +22,14 @@ LIMITS = "Limits (hard: no member of the front exceeds one)"
 SEARCH = "Search"
 MEASURING = "Measuring"
 RESULT = "Result"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"qfa-search {version('qfa-search')}")
+        raise typer.Exit
 
 
 def search(
@@ -165,6 +173,12 @@ def search(
         bool,
         typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=RESULT),
     ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
     """Find quantized networks for a budget.
 
@@ -176,20 +190,18 @@ def search(
     if ctx.invoked_subcommand is not None:
         _refuse_search_options(ctx)
         return
-    names = tuple(name.strip() for name in objectives.split(","))
     try:
-        limits = Limits(
-            max_mflops=max_mflops,
-            max_published_mflops=max_published_mflops,
-            max_gbitops=max_gbitops,
-            max_size_kb=max_size_kb,
-            max_activation_kb=max_activation_kb,
-            max_latency_ms=max_latency_ms,
-            min_top1=min_top1,
-        )
         config = SearchConfig(
-            limits=limits,
-            objectives=names,
+            limits=Limits(
+                max_mflops=max_mflops,
+                max_published_mflops=max_published_mflops,
+                max_gbitops=max_gbitops,
+                max_size_kb=max_size_kb,
+                max_activation_kb=max_activation_kb,
+                max_latency_ms=max_latency_ms,
+                min_top1=min_top1,
+            ),
+            objectives=tuple(name.strip() for name in objectives.split(",")),
             population=population,
             generations=generations,
             seed=seed,
@@ -206,11 +218,8 @@ def search(
     if resume and out is None:
         raise typer.BadParameter("--resume needs --out, the folder of the search to go on with")
 
-    from qfa_search.evolution.search import search as run_search
-    from qfa_search.front.folder import check_is_free, new_run_folder, state_name
+    from qfa_search.front.folder import result_folder, state_name
 
-    if out is not None:
-        check_is_free(out, resume=resume)
     if measure is not None or refine is not None:
         from qfa_search.measuring.device import resolve_device
         from qfa_search.measuring.parallel import Workers
@@ -220,11 +229,10 @@ def search(
         resolve_device(device)
         Workers(jobs=jobs, backend=backend, scheduler=scheduler)
         data = resolve_supernet(supernet).data(data)
-    if refine is not None:
-        from qfa_search.commands.refinement import run_refinement
+    with result_folder(out, resume=resume) as folder, _telling_how_to_go_on(out):
+        if refine is not None:
+            from qfa_search.commands.refinement import run_refinement
 
-        folder = out if out is not None else new_run_folder()
-        with _telling_how_to_go_on(folder):
             front = run_refinement(
                 config,
                 data=data,
@@ -242,49 +250,42 @@ def search(
                 resume=resume,
                 quiet=quiet,
             )
-        _report(front, folder, as_json=as_json, quiet=quiet)
-        return
-    with _telling_how_to_go_on(out):
-        with search_progress(quiet) as callback:
-            front = run_search(
-                supernet=supernet,
-                predictor=predictor,
-                space=space,
-                latency_table=latency_table,
-                objectives=names,
-                population=population,
-                generations=generations,
-                seed=seed,
-                crossover_prob=crossover_prob,
-                mutation_prob=mutation_prob,
-                # Where no --out was given there is nothing that a later command could name.
-                state_file=out / state_name() if out is not None else None,
-                resume=resume,
-                callback=callback,
-                **asdict(limits),
-            )
-        folder = out if out is not None else new_run_folder()
-        if measure is not None:
-            from qfa_search.commands.measuring_options import measuring_progress
-            from qfa_search.evolution.measured import measured_front
+        else:
+            from qfa_search.evolution.search import search as run_search
 
-            with measuring_progress("measuring", quiet) as (on_start, on_sample):
-                front = measured_front(
-                    front,
-                    measure,
+            with search_progress(quiet) as callback:
+                front = run_search(
+                    config,
                     supernet=supernet,
                     predictor=predictor,
-                    data=data,
+                    space=space,
                     latency_table=latency_table,
-                    folder=folder,
-                    jobs=jobs,
-                    device=device,
-                    backend=backend,
-                    scheduler=scheduler,
-                    on_start=on_start,
-                    on_sample=on_sample,
+                    # Without --out there is nothing that a later command could name.
+                    state_file=folder / state_name() if out is not None else None,
+                    resume=resume,
+                    callback=callback,
                 )
-    _report(front, folder, as_json=as_json, quiet=quiet)
+            if measure is not None:
+                from qfa_search.commands.measuring_options import measuring_progress
+                from qfa_search.evolution.measured import measured_front
+
+                with measuring_progress("measuring", quiet) as (on_start, on_sample):
+                    front = measured_front(
+                        front,
+                        measure,
+                        supernet=supernet,
+                        predictor=predictor,
+                        data=data,
+                        latency_table=latency_table,
+                        folder=folder,
+                        jobs=jobs,
+                        device=device,
+                        backend=backend,
+                        scheduler=scheduler,
+                        on_start=on_start,
+                        on_sample=on_sample,
+                    )
+        _report(front, folder, as_json=as_json, quiet=quiet)
 
 
 @contextmanager
@@ -307,7 +308,7 @@ def _telling_how_to_go_on(folder: Path | None) -> Iterator[None]:
 
 def _report(front: ParetoFront, folder: Path, *, as_json: bool, quiet: bool) -> None:
     """Write the front to `folder`, finishing its search, and print it."""
-    from qfa_search.front.folder import write_front
+    from qfa_search.front.folder import PAGE_NAME, PICTURE_NAME, write_front, write_picture
 
     write_front(front, folder, resume=True)
     if as_json:
@@ -316,24 +317,27 @@ def _report(front: ParetoFront, folder: Path, *, as_json: bool, quiet: bool) -> 
         from qfa_search.commands.tables import print_front
 
         print_front(front)
+    told = "front.json, front.csv"
+    with _only_a_word(folder / PICTURE_NAME):
+        write_picture(front, folder)
+        told += ", front.png"
     if not quiet:
         _warn_of_extrapolation(front)
-        typer.echo(f"written: {folder}/front.json, front.csv, front.png", err=True)
-    _write_page(front, folder, quiet=quiet)
-
-
-def _write_page(front: ParetoFront, folder: Path, *, quiet: bool) -> None:
-    """Write the page to look at, and tell where, as the last line."""
-    from qfa_search.front.folder import PAGE_NAME
-
+        say(f"written: {folder}/{told}")
     page = folder / PAGE_NAME
-    try:
+    with _only_a_word(page):
         front.report(page)
-    except Exception as error:  # whatever it is, the result itself is stored
-        typer.echo(f"no {page}: {' '.join(str(error).split())}", err=True)
-        return
-    if not quiet:
-        typer.echo(f"look at it: {page.resolve().as_uri()}", err=True)
+        if not quiet:
+            say(f"look at it: {page.resolve().as_uri()}")
+
+
+@contextmanager
+def _only_a_word(path: Path) -> Iterator[None]:
+    """A picture or page that fails costs a word: the result itself is stored and shown."""
+    try:
+        yield
+    except Exception as error:  # whatever it is that a drawing library meets
+        say(f"no {path}: {error}")
 
 
 def _warn_of_extrapolation(front: ParetoFront) -> None:

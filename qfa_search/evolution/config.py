@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from qfa_search.front.objectives import Limits, as_number, check_objectives
 
@@ -11,6 +14,10 @@ PUBLISHED_CROSSOVER_PROB = 0.007
 PUBLISHED_MUTATION_PROB = 0.02
 DEFAULT_CROSSOVER_PROB = 0.5
 DEFAULT_MUTATION_PROB = 0.006
+# Far beyond any search that brings something.
+MAX_POPULATION = 100_000
+MAX_GENERATIONS = 10_000_000
+MAX_SEED = 2**63 - 1  # what a samples file can keep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +50,44 @@ class SearchConfig:
     def __post_init__(self) -> None:
         """Check the values; a ValueError names the first wrong one."""
         object.__setattr__(self, "objectives", check_objectives(self.objectives))
-        for name, lowest in (("population", 2), ("generations", 0), ("seed", 0)):
+        for name, lowest, highest in (
+            ("population", 2, MAX_POPULATION),
+            ("generations", 0, MAX_GENERATIONS),
+            ("seed", 0, MAX_SEED),
+        ):
             value = getattr(self, name)
-            if as_number(name, value) != value or int(value) != value or value < lowest:
-                raise ValueError(f"{name} must be a whole number of at least {lowest}, got {value}")
+            number = as_number(name, value)
+            if not math.isfinite(number) or int(value) != value:
+                raise ValueError(f"{name} must be a whole number, got {value}")
+            if not lowest <= value <= highest:
+                raise ValueError(f"{name} must be from {lowest} to {highest}, got {value!s:.40}")
             object.__setattr__(self, name, int(value))
         for name in ("crossover_prob", "mutation_prob"):
             value = getattr(self, name)
             if not 0 <= as_number(name, value) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {value}")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, object]) -> SearchConfig:
+        """The configuration with `settings`, limits among the others: `{"max_mflops": 20, ...}`.
+
+        Raises:
+            TypeError: An unknown setting.
+            ValueError: A value is out of range.
+        """
+        limits = {field.name for field in fields(Limits)}
+        own = {field.name for field in fields(cls)} - {"limits"}
+        unknown = [name for name in settings if name not in limits | own]
+        if unknown:
+            raise TypeError(
+                f"unknown setting {unknown[0]!r}: choose among "
+                f"{', '.join(sorted(limits))}, {', '.join(sorted(own))}"
+            )
+        given: dict[str, Any] = dict(settings)
+        return cls(
+            limits=Limits(**{name: value for name, value in given.items() if name in limits}),
+            **{name: value for name, value in given.items() if name in own},
+        )
 
     @property
     def cost_objectives(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from qfa_search.evolution.config import SearchConfig
 from qfa_search.evolution.loop import SearchProgress
 from qfa_search.evolution.measured import measured_members
 from qfa_search.evolution.problem import Predictor
-from qfa_search.evolution.search import search
+from qfa_search.evolution.search import chosen_config, search
 from qfa_search.evolution.seen import genome_keys
 from qfa_search.front.dominance import largest_gains
 from qfa_search.front.folder import state_name
@@ -56,7 +56,7 @@ class RefinedRound:
 
 
 def refine(
-    config: SearchConfig,
+    config: SearchConfig | None = None,
     *,
     data: str | Path | None = None,
     rounds: int,
@@ -72,6 +72,7 @@ def refine(
     resume: bool = False,
     on_generation: Callable[[SearchProgress], None] | None = None,
     on_round: Callable[[RefinedRound], None] | None = None,
+    **settings: object,
 ) -> ParetoFront:
     """The front of all measured subnets after searching with ever better predictors.
 
@@ -81,7 +82,7 @@ def refine(
     subnets, the last predictor and the states of the searches: nothing is measured twice.
 
     Args:
-        config: Limits, objectives and settings of every search.
+        config: Limits, objectives and how to search, every time; instead of `settings`.
         data: Images that the supernet was trained on; those that it names by default.
         rounds: How often to refit, at least 1.
         folder: For samples, predictor and states.
@@ -96,14 +97,17 @@ def refine(
         resume: Go on with a call that was killed; the result is the same.
         on_generation: Called after each generation of every search.
         on_round: Called after each round.
+        settings: Limits and other settings of every search by name, as `search` takes them.
 
     Returns:
         The measured subnets inside the limits that no other one dominates.
 
     Raises:
+        TypeError: An unknown setting, or both `config` and settings.
         ValueError: An argument is out of range.
         QFAError: The supernet has no samples, or no subnet is inside the limits.
     """
+    config = chosen_config(config, settings)
     for name, value in (("rounds", rounds), ("batch", batch)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
@@ -121,17 +125,11 @@ def refine(
     ref_point: tuple[float, ...] | None = None
     for number in range(rounds + 1):
         front = search(
+            config,
             supernet=supernet if supernet is not None else DEFAULT_SUPERNET,
             predictor=predictor,
             initial=initial,
             latency_table=latency_table,
-            **asdict(config.limits),
-            objectives=config.objectives,
-            population=config.population,
-            generations=config.generations,
-            seed=config.seed,
-            crossover_prob=config.crossover_prob,
-            mutation_prob=config.mutation_prob,
             state_file=folder / state_name(number),
             resume=resume,
             callback=on_generation,

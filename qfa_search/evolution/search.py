@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from predictors import COST_COLUMNS, LatencyTable, cost_arrays, latency_ms
 from qfa_search.errors import InfeasibleBudgetError
-from qfa_search.evolution.config import DEFAULT_CROSSOVER_PROB, DEFAULT_MUTATION_PROB, SearchConfig
+from qfa_search.evolution.config import SearchConfig
 from qfa_search.evolution.initial import cheapest_genome, initial_population
 from qfa_search.evolution.loop import Archive, SearchProgress, SearchState, evolve, first_state
 from qfa_search.evolution.problem import CostFunction, Predictor, SubnetProblem, predict_top1
@@ -22,7 +22,12 @@ from qfa_search.evolution.state_file import StateFile, search_settings
 from qfa_search.evolution.target import SearchTarget, resolve_target
 from qfa_search.front.dominance import non_dominated_mask
 from qfa_search.front.front import ParetoFront
-from qfa_search.front.objectives import Limits, constraint_values, objective_values
+from qfa_search.front.objectives import (
+    Limits,
+    constraint_values,
+    objective_values,
+    worst_corner,
+)
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
 
@@ -30,34 +35,24 @@ Floats = NDArray[np.float64]
 
 
 def search(
+    config: SearchConfig | None = None,
     *,
     supernet: str | Path | None = None,
     space: SearchSpace | str | Path | None = None,
     predictor: Predictor | str | Path | None = None,
     initial: ArrayLike | None = None,
-    max_mflops: float | None = None,
-    max_published_mflops: float | None = None,
-    max_gbitops: float | None = None,
-    max_size_kb: float | None = None,
-    max_activation_kb: float | None = None,
-    max_latency_ms: float | None = None,
-    min_top1: float | None = None,
     latency_table: LatencyTable | str | Path | None = None,
-    objectives: Sequence[str] = ("top1", "mflops"),
-    population: int = 500,
-    generations: int = 200,
-    seed: int = 0,
-    crossover_prob: float = DEFAULT_CROSSOVER_PROB,
-    mutation_prob: float = DEFAULT_MUTATION_PROB,
     state_file: str | Path | None = None,
     resume: bool = False,
     callback: Callable[[SearchProgress], None] | None = None,
+    **settings: object,
 ) -> ParetoFront:
     """The best subnets inside hard limits: a Pareto front found by NSGA-II.
 
     Equal arguments give equal fronts. No member ever exceeds a limit.
 
     Args:
+        config: Limits, objectives and how to search; instead of `settings`.
         supernet: Name, file or folder of a supernet; the bundled one if neither this nor
             `predictor` is given.
         space: Search space, its name or TOML file; the supernet's or predictor's by default.
@@ -66,30 +61,19 @@ def search(
             default the one beside the supernet.
         initial: Genomes `(n, n_genes)` to start from, beside others. By default the front of
             the supernet's samples.
-        max_mflops: Limit on 8-bit-equivalent MACs of the real network, millions.
-        max_published_mflops: The same by the published cost table, millions.
-        max_gbitops: Limit on bit operations, 1e9.
-        max_size_kb: Limit on packed weights with scales and biases, in 1000 bytes.
-        max_activation_kb: Limit on the peak of live activations, in 1000 bytes.
-        max_latency_ms: Limit on the time by `latency_table`, milliseconds.
-        min_top1: Least predicted accuracy, percent.
         latency_table: Latencies of layers, or their CSV file, for latency as a limit or objective.
-        objectives: Two or three of top1, mflops, published_mflops, gbitops, size_kb,
-            activation_kb, latency_ms.
-        population: Subnets per generation.
-        generations: Generations after the initial population.
-        seed: Of every random choice.
-        crossover_prob: Chance of a differing gene to be exchanged between two parents.
-        mutation_prob: Chance of a gene to change.
         state_file: Keeps the state of the search, so that a killed one can go on. Remove it
             when the front is stored.
         resume: Go on from `state_file` if it exists; the front is that of an unbroken search.
         callback: Called with a `SearchProgress` after each generation.
+        settings: Limits (`max_mflops=20`, see `Limits`) and other settings (`population=500`, see
+            `SearchConfig`) by name.
 
     Returns:
         The front over the whole run, cheapest first.
 
     Raises:
+        TypeError: An unknown setting, or both `config` and settings.
         ValueError: An argument is out of range, or a file cannot be read.
         InfeasibleBudgetError: No subnet is inside the limits.
         CheckpointMismatchError: Space, supernet and predictor do not fit each other, or
@@ -98,23 +82,7 @@ def search(
     """
     if resume and state_file is None:
         raise ValueError("resume needs the state_file to resume from")
-    config = SearchConfig(
-        limits=Limits(
-            max_mflops=max_mflops,
-            max_published_mflops=max_published_mflops,
-            max_gbitops=max_gbitops,
-            max_size_kb=max_size_kb,
-            max_activation_kb=max_activation_kb,
-            max_latency_ms=max_latency_ms,
-            min_top1=min_top1,
-        ),
-        objectives=tuple(objectives),
-        population=population,
-        generations=generations,
-        seed=seed,
-        crossover_prob=crossover_prob,
-        mutation_prob=mutation_prob,
-    )
+    config = chosen_config(config, settings)
     target = resolve_target(supernet=supernet, space=space, predictor=predictor)
     if isinstance(latency_table, str | Path):
         latency_table = LatencyTable.load(latency_table)
@@ -126,6 +94,20 @@ def search(
         kept = StateFile(state_file, settings, resume=resume)
     state = _run(target, config, costs, given, kept, callback)
     return _front(target, config, costs, state, columns)
+
+
+def chosen_config(config: SearchConfig | None, settings: Mapping[str, object]) -> SearchConfig:
+    """`config`, or the one with `settings`.
+
+    Raises:
+        TypeError: Both are given, or an unknown setting.
+        ValueError: A value is out of range.
+    """
+    if config is None:
+        return SearchConfig.of(settings)
+    if settings:
+        raise TypeError(f"give {next(iter(settings))} within config, or settings without config")
+    return config
 
 
 def _checked(target: SearchTarget, initial: ArrayLike) -> Genomes | None:
@@ -147,6 +129,7 @@ def _run(
         InfeasibleBudgetError: The cheapest subnet is over a limit, or none reached min_top1.
     """
     layout, limits = target.space.layout, config.limits
+    highest = layout.highest()[None]
     columns = tuple(limits.max_costs())
     budget = replace(limits, min_top1=None)
 
@@ -173,7 +156,7 @@ def _run(
             given,
         )
         state = first_state(problem, start, archive)
-    corner = _worst_corner(target.space, config, costs)
+    corner = worst_corner(config.objectives, limits, lambda names: costs(highest, names))
     evolve(problem, state, corner, callback, kept.keep if kept else None)
     if not len(archive.X):
         # Every population has subnets inside the cost limits, so min_top1 is what is missed.
@@ -253,15 +236,6 @@ def cost_function(
         return values
 
     return costs, (*COST_COLUMNS, "latency_ms") if table is not None else COST_COLUMNS
-
-
-def _worst_corner(space: SearchSpace, config: SearchConfig, costs: CostFunction) -> Floats:
-    """The limit of each cost objective or, without one, what the largest subnet costs."""
-    limits = config.limits.max_costs()
-    largest = costs(space.layout.highest()[None], config.cost_objectives)
-    return np.array(
-        [0.0 if o == "top1" else limits.get(o, float(largest[o][0])) for o in config.objectives]
-    )
 
 
 def _too_expensive(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from predictors import LatencyTable
-from predictors.files import load_tensors, save_tensors
+from predictors.files import digest_of, load_tensors, save_tensors
 from qfa_search.errors import CheckpointMismatchError, QFAError
 from qfa_search.evolution.config import SearchConfig
 from qfa_search.evolution.loop import Archive, Population, SearchState
@@ -100,11 +99,11 @@ def search_settings(
     probes = space.layout.sample(np.random.default_rng(0), N_PROBES)
     table = sorted(latency_table.ms.items()) if latency_table else None
     return {
-        "space": f"{space.name} {_digest(json.dumps(space.to_dict(), sort_keys=True).encode())}",
+        "space": f"{space.name} {digest_of(json.dumps(space.to_dict(), sort_keys=True).encode())}",
         "supernet": target.files.digest() if target.files else None,
-        "predictor": _digest(predict_top1(target.predictor, probes).tobytes()),
-        "initial": None if given is None else _digest(np.ascontiguousarray(given).tobytes()),
-        "latency_table": None if table is None else _digest(json.dumps(table).encode()),
+        "predictor": digest_of(predict_top1(target.predictor, probes).tobytes()),
+        "initial": None if given is None else digest_of(np.ascontiguousarray(given).tobytes()),
+        "latency_table": None if table is None else digest_of(json.dumps(table).encode()),
         "limits": config.limits.to_dict(),
         "objectives": list(config.objectives),
         "population": config.population,
@@ -141,7 +140,3 @@ def _from_tensors(tensors: Mapping[str, Any], metadata: Mapping[str, Any]) -> Se
         rng=rng,
         hypervolumes=tensors["hypervolumes"].tolist(),
     )
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from predictors.files import write_text
+from predictors.files import locked_folder, write_text
 from qfa_search.errors import QFAError
 from qfa_search.front.front import ParetoFront
 
@@ -53,6 +55,37 @@ def state_files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{STATE_STEM}*{STATE_SUFFIX}"))
 
 
+@contextmanager
+def result_folder(out: Path | None, *, resume: bool = False) -> Iterator[Path]:
+    """The folder of a result, checked before the work starts, and this process's alone.
+
+    Args:
+        out: Which one; a new one in `RUNS` by default, which goes again if nothing is in it in
+            the end.
+        resume: Whether what an unfinished search left there is to be finished.
+
+    Raises:
+        QFAError: There is a result already or an unfinished search, another command works in the
+            folder, or nothing can be written there.
+    """
+    with ExitStack() as stack:
+        try:
+            if out is not None:
+                check_is_free(out, resume=resume)
+            is_new = out is None or not out.exists()
+            folder = new_run_folder() if out is None else out
+            stack.enter_context(locked_folder(folder))
+        except BlockingIOError as error:
+            raise QFAError(f"cannot use {out}: {error.strerror}") from None
+        except OSError as error:
+            told = error.strerror or error
+            raise QFAError(f"cannot write to {error.filename or out or RUNS}: {told}") from error
+        if is_new:
+            stack.callback(_remove_if_empty, folder)
+        check_is_free(folder, resume=resume)  # again: now nobody else can write to it
+        yield folder
+
+
 def new_run_folder(parent: Path = RUNS) -> Path:
     """Make the first folder search-001, search-002, ... that does not exist yet."""
     parent.mkdir(parents=True, exist_ok=True)
@@ -67,8 +100,13 @@ def new_run_folder(parent: Path = RUNS) -> Path:
             return folder
 
 
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def write_front(front: ParetoFront, folder: Path, *, resume: bool = False) -> None:
-    """Write front.csv, front.png and, last, front.json; each is whole or absent.
+    """Write front.csv and then front.json, each whole or absent; pictures come after them.
 
     Equal fronts give equal files. States of the search that found the front are removed.
 
@@ -80,14 +118,18 @@ def write_front(front: ParetoFront, folder: Path, *, resume: bool = False) -> No
     Raises:
         QFAError: `folder` has a front already.
     """
-    from qfa_search.front.picture import save_figure
-
     check_is_free(folder, resume=resume)
     frame = front.to_frame()
     frame["genome"] = [" ".join(map(str, genome)) for genome in frame["genome"]]
     write_text(folder / CSV_NAME, frame.to_csv(index=False, lineterminator="\n"))
-    save_figure(front.plot(), folder / PICTURE_NAME)
     front.save(folder / JSON_NAME)
     # Hidden ones are what a kill in the middle of writing a state left.
     for path in [*state_files(folder), *folder.glob(f".{STATE_STEM}*{STATE_SUFFIX}")]:
         path.unlink()
+
+
+def write_picture(front: ParetoFront, folder: Path) -> None:
+    """Write front.png, whole or not at all."""
+    from qfa_search.front.picture import save_figure
+
+    save_figure(front.plot(), folder / PICTURE_NAME)

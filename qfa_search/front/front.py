@@ -25,6 +25,7 @@ from qfa_search.front.objectives import (
     check_objectives,
     constraint_values,
     objective_values,
+    worst_corner,
 )
 from search_spaces import SearchSpace, Subnet
 from search_spaces.genome import Genomes
@@ -286,14 +287,13 @@ class ParetoFront(Sequence[FrontMember]):
         """The corner that `hypervolume` takes when none is given."""
         from predictors import COST_COLUMNS, cost_arrays
 
-        worst: dict[str, float] = {"top1": 0.0, **self.limits.max_costs()}
-        for name in self.objectives:
-            if name not in worst and name in COST_COLUMNS:
-                largest = self.space.layout.highest()[None]
-                worst[name] = float(cost_arrays(self.space, largest, [name])[name][0])
-            elif name not in worst:  # measured latencies: nobody knows which is the slowest
-                worst[name] = float(np.max(self.costs[name], initial=0.0))
-        return tuple(worst[o] for o in self.objectives)
+        def largest(names: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:
+            known = [name for name in names if name in COST_COLUMNS]
+            # Of measured latencies nobody knows which is the slowest: the slowest member's.
+            slowest = {n: np.max(self.costs[n], initial=0.0, keepdims=True) for n in names}
+            return slowest | cost_arrays(self.space, self.space.layout.highest()[None], known)
+
+        return tuple(worst_corner(self.objectives, self.limits, largest).tolist())
 
     def within(self, **limits: float | None) -> ParetoFront:
         """The front of the members inside further limits, which may be none.

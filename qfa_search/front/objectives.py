@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,3 +146,24 @@ def constraint_values(values: Mapping[str, Floats], limits: Limits) -> Floats:
         columns.append((limits.min_top1 - values["top1"]) / limits.min_top1)
     n = len(next(iter(values.values())))
     return np.column_stack(columns) if columns else np.zeros((n, 0))
+
+
+def worst_corner(
+    objectives: Sequence[str],
+    limits: Limits,
+    largest_costs: Callable[[tuple[str, ...]], Mapping[str, NDArray[Any]]],
+) -> Floats:
+    """The worst value of each objective, `(n_obj,)`: 0 % top1, and the highest allowed costs.
+
+    Args:
+        objectives: What is traded off.
+        limits: The highest cost, where there is one.
+        largest_costs: Costs by name, `(1,)` each, of the subnet that costs most, for the others.
+    """
+    import numpy as np
+
+    worst = {"top1": 0.0, **limits.max_costs()}
+    others = tuple(name for name in objectives if name not in worst)
+    if others:
+        worst |= {name: float(column[0]) for name, column in largest_costs(others).items()}
+    return np.array([worst[name] for name in objectives])

@@ -122,6 +122,7 @@ def fit(
         QFAError: `out` exists already.
     """
     from predictors import AccuracyPredictor
+    from predictors.files import check_place
     from qfa_search.measuring.samples import check_seed, read_samples
 
     check_seed(seed)
@@ -134,6 +135,7 @@ def fit(
     out = Path(out)
     if out.exists():
         raise QFAError(f"{out} exists already: choose another --out, or remove it")
+    check_place(out)
     found = read_samples(samples, supernet=None if files is None else files.digest())
     predictor = AccuracyPredictor.fit(
         found.space,
