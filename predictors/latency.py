@@ -63,7 +63,7 @@ class LatencyTable:
         for name, value in self.ms.items():
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(
-                    f"latency of {shown(name)} must be finite and at least 0, got {value}"
+                    f"latency of {name:.60} must be finite and at least 0, got {value}"
                 )
         object.__setattr__(self, "ms", MappingProxyType(dict(self.ms)))
 
@@ -93,7 +93,7 @@ class LatencyTable:
                     f"{path}, line {line}: expected a signature and a number, got {shown(row)}"
                 ) from None
             if name in ms:
-                raise ValueError(f"{path}, line {line}: {shown(name)} is there twice")
+                raise ValueError(f"{path}, line {line}: {name:.60} is there twice")
             ms[name] = number
         try:
             return cls(ms)

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 
 from predictors import LatencyTable, latency_ms, signature
+from predictors.latency import needed_signatures
 from search_spaces import layer_specs
 from tests.search_spaces.strategies import spaces_with_genomes
 
@@ -31,20 +32,33 @@ def test_a_signature_tells_what_a_latency_depends_on(tiny_space):
     assert signatures[4] == "depthwise-16-16-k3-s2-4px-w2a2"
 
 
-def test_a_missing_layer_is_named(tiny_space):
+def test_all_missing_layers_are_counted_and_listed(tiny_space):
+    gone = ["depthwise-16-16-k3-s2-4px-w2a2", "depthwise-16-16-k3-s2-4px-w4a2"]
+    ms = {name: 1.0 for name in needed_signatures(tiny_space) if name not in gone}
     X = tiny_space.layout.lowest()[None]
-    ms = dict(_measured(tiny_space, X, np.random.default_rng(0)).ms)
-    del ms["depthwise-16-16-k3-s2-4px-w2a2"]
-    message = r"no depthwise-16-16-k3-s2-4px-w2a2 \(layer stages\.0\.0\.depthwise of space tiny\)"
+    message = f"lacks 2 of the layers of tiny: {', '.join(gone)}; measure them"
     with pytest.raises(ValueError, match=message):
         latency_ms(tiny_space, X, LatencyTable(ms))
+
+
+def test_the_needed_layers_are_those_of_all_subnets(tiny_space):
+    X = tiny_space.layout.sample(np.random.default_rng(0), 500)
+    subnets = [tiny_space.layout.decode(x) for x in X]
+    found = {signature(layer) for s in subnets for layer in layer_specs(tiny_space, s)}
+    assert needed_signatures(tiny_space) == sorted(found)
+
+
+def test_a_byte_order_mark_and_empty_lines_are_no_mistake(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"\xef\xbb\xbfsignature,ms\r\nconv-1-8-k3-s1-28px-w8a8,0.1\r\n\r\n")
+    assert LatencyTable.load(path).ms == {"conv-1-8-k3-s1-28px-w8a8": 0.1}
 
 
 def test_layers_of_other_genomes_may_be_missing(tiny_space):
     X = tiny_space.layout.lowest()[None]
     table = _measured(tiny_space, X, np.random.default_rng(0))
     assert latency_ms(tiny_space, X, table).shape == (1,)
-    with pytest.raises(ValueError, match="measure this layer"):
+    with pytest.raises(ValueError, match="lacks 21 of the layers"):
         latency_ms(tiny_space, tiny_space.layout.highest()[None], table)
 
 

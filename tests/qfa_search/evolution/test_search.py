@@ -242,7 +242,7 @@ def test_every_cost_objective_exists():
 
 def test_files_belong_to_a_supernet_by_their_names(tmp_path):
     (tmp_path / "supernet.safetensors").touch()
-    (tmp_path / "mine.safetensors").touch()
+    save_tensors(tmp_path / "mine.safetensors", "supernet", {}, {})
     folder = resolve_supernet(tmp_path)
     assert folder.predictor == tmp_path / "predictor.safetensors"
     assert folder.samples == tmp_path / "samples.sqlite"

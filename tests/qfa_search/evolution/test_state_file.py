@@ -178,6 +178,7 @@ def test_a_killed_command_resumes_to_the_same_files(spread_predictor, tmp_path):
         "front.csv",
         "front.json",
         "front.png",
+        "report.html",
     ]
     for name in ("front.json", "front.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
