@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import qfa_search
 import search_spaces
 from predictors import LatencyTable, costs, latency_ms, signature
+from predictors.files import save_tensors
 from qfa_search.errors import CheckpointMismatchError, InfeasibleBudgetError, QFAError
 from qfa_search.evolution.seen import genome_keys
 from qfa_search.front.dominance import non_dominated_mask
