@@ -221,7 +221,9 @@ def train(
     if data is not None:
         with notes_on_stderr(quiet or not is_first):
             starts = [path for path in (start, teacher) if path is not None]
-            listed = list_to_train(data, out or Path(), resume=resume, starts=starts)
+            listed = list_to_train(
+                data, out or Path(), resume=resume, starts=starts, by_content=not dry_run
+            )
     if continue_steps is not None:
         assert init is not None
         assert listed is not None

@@ -50,6 +50,7 @@ def list_images(
     split_seed: int = SPLIT_SEED,
     split_file: Path | None = None,
     starts: Sequence[Path] = (),
+    by_content: bool = True,
 ) -> Listed:
     """The images of `source` and their splits; nothing is decoded.
 
@@ -59,6 +60,8 @@ def list_images(
         split_file: A stored split of the folder, taken if it is there.
         starts: Files of supernets and teachers that a training starts or learns from: images
             that they were trained on are not held out.
+        by_content: Whether the files of a folder are read for their digests; without, copies may
+            lie in several splits.
 
     Raises:
         DataError: There is no such folder, or it is not made of class folders with images.
@@ -70,7 +73,7 @@ def list_images(
         return found
     if split_file is not None and split_file.is_file():
         return read_split(split_file, Path(source))
-    return split_folder(Path(source), split_seed, known=_known(starts))
+    return split_folder(Path(source), split_seed, known=_known(starts), by_content=by_content)
 
 
 def data_for(listed: Listed, space: SearchSpace) -> Data:

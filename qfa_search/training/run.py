@@ -64,13 +64,27 @@ def stored_recipe(out: Path) -> TrainConfig | None:
     return TrainConfig(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def list_to_train(source: str, out: Path, *, resume: bool, starts: Sequence[Path]) -> Listed:
+def list_to_train(
+    source: str, out: Path, *, resume: bool, starts: Sequence[Path], by_content: bool = True
+) -> Listed:
     """The images of a training, split; a run that goes on keeps the split that `out` stores.
+
+    Args:
+        source: "fashion-mnist", "cifar10" or a folder.
+        out: Folder of the training.
+        resume: Whether it goes on.
+        starts: Files of supernets and teachers that it starts or learns from.
+        by_content: Whether images are read; without, only their number is right.
 
     Raises:
         DataError: The folder is not of the right form.
     """
-    return list_images(source, split_file=out / SPLIT_FILE if resume else None, starts=starts)
+    return list_images(
+        source,
+        split_file=out / SPLIT_FILE if resume else None,
+        starts=starts,
+        by_content=by_content,
+    )
 
 
 def train(
