@@ -126,7 +126,7 @@ def train(
     ] = None,
     parts: Annotated[
         int | None,
-        typer.Option(help="Parts of a step, shared by the processes.", rich_help_panel=RECIPE),
+        typer.Option(help="Parts of a step, each with statistics of its own.", rich_help_panel=RECIPE),
     ] = None,
     learning_rate: Annotated[
         float | None,
@@ -143,7 +143,7 @@ def train(
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option(help="That train together; else as many as cores or GPUs can share parts."),
+        typer.Option(help="That train together, with the same result; else as many as cores or GPUs."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from checkpoints.")] = False,
     dry_run: Annotated[
@@ -206,9 +206,8 @@ def train(
     from qfa_search.images.folder_space import check_resolution
     from qfa_search.images.sources import data_for, is_too_large
     from qfa_search.supernet.files import resolve_supernet
-    from qfa_search.training.distributed import World
-    from qfa_search.training.estimate import phase_times, told
-    from qfa_search.training.launch import default_processes, run_together
+    from qfa_search.training.estimate import default_processes, phase_times, told
+    from qfa_search.training.launch import run_together
     from qfa_search.training.lengths import within_minutes
     from qfa_search.training.run import check_out, list_to_train, stored_recipe
 
@@ -235,8 +234,7 @@ def train(
     if processes is not None and processes < 1:
         raise typer.BadParameter(f"--processes must be at least 1, got {processes}")
     is_worker = "WORLD_SIZE" in os.environ  # of torchrun
-    n = 1 if is_worker else processes or default_processes(config.parts)
-    World(0, n).parts(config.parts)  # raises if they cannot be shared
+    n = 1 if is_worker else processes or default_processes(chosen, config)
     n_images, along = images or (IMAGENET_IMAGES if recipe == "imagenet" else DRY_RUN_IMAGES), False
     if listed is not None:
         data_for(listed, chosen)  # raises if the images do not fit the space

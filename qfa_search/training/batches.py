@@ -6,12 +6,12 @@ that it would have seen, and a step can be prepared while another one runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from qfa_search.images.on_disk import FolderImages
 from qfa_search.training.augment import Views, draw_views, n_views, shifted, show, view_of_all
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.teacher import Teacher
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,10 @@ class TrainSource(Protocol):
         """Images per epoch."""
         ...
 
-    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> list[TrainBatch]:
-        """The images of one part of a step for subnets of these resolutions, one batch each."""
+    def batch(
+        self, step: int, part: int, resolutions: Mapping[int, int]
+    ) -> dict[int, TrainBatch]:
+        """The images of some subnets of one part of a step, whose resolutions are given by place."""
         ...
 
 
@@ -87,9 +91,11 @@ class MemoryBatches:
     def __len__(self) -> int:
         return len(self.train)
 
-    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> list[TrainBatch]:
-        """The images of one part of a step for subnets of these resolutions, one batch each."""
-        return [self._batch(step, part, at, r) for at, r in enumerate(resolutions)]
+    def batch(
+        self, step: int, part: int, resolutions: Mapping[int, int]
+    ) -> dict[int, TrainBatch]:
+        """The images of some subnets of one part of a step, whose resolutions are given by place."""
+        return {place: self._batch(step, part, place, r) for place, r in resolutions.items()}
 
     def _batch(self, step: int, part: int, subnet: int, resolution: int) -> TrainBatch:
         indices = part_indices(len(self.train), self.config, step, part, order=subnet)
@@ -137,15 +143,17 @@ class FolderBatches:
     def __len__(self) -> int:
         return len(self.train)
 
-    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> list[TrainBatch]:
-        """The images of one part of a step for subnets of these resolutions, the same for all."""
+    def batch(
+        self, step: int, part: int, resolutions: Mapping[int, int]
+    ) -> dict[int, TrainBatch]:
+        """The images of some subnets of one part of a step, the same for all."""
         taken = self.train.take(part_indices(len(self.train), self.config, step, part))
         sequence = np.random.SeedSequence([self.config.seed, 2, step, part])
         cropped = taken.with_crops(int(sequence.generate_state(1)[0]))
         (images, labels), *_ = cropped.batches_at(
-            sorted(set(resolutions)), self.config.batch_size, threads=self.threads
+            sorted(set(resolutions.values())), self.config.batch_size, threads=self.threads
         )
-        return [TrainBatch(images[r], labels) for r in resolutions]
+        return {place: TrainBatch(images[r], labels) for place, r in resolutions.items()}
 
 
 def part_indices(
@@ -165,8 +173,8 @@ def part_indices(
 
 
 def prefetched(
-    tasks: Iterable[Callable[[], list[TrainBatch]]], *, is_eager: bool
-) -> Iterator[list[TrainBatch]]:
+    tasks: Iterable[Callable[[], T]], *, is_eager: bool
+) -> Iterator[T]:
     """Results of `tasks` in order; when eager, each is computed in a thread one ahead."""
     if not is_eager:
         yield from (task() for task in tasks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 PRESETS = ("cifar10", "fashion-mnist", "own-images", "imagenet")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16", "float16")
+SUBNET_LOSSES = ("mean", "sum")
 PhaseName = Literal["teacher", "float", "mixed", "quantized"]
 
 
@@ -19,9 +21,9 @@ class TrainConfig:
     """How a supernet is trained; every field is stored with the result.
 
     A step runs `parts` batches of `batch_size` images, each part with random subnets of its own.
-    Statistics of norms and activation quantizers are those of a part, gradients are averaged
-    over all. Processes share the parts, so their number changes the speed and, up to rounding,
-    not the result.
+    Statistics of norms and activation quantizers are those of one subnet in one part, gradients
+    are averaged over parts. Processes share parts and subnets, so their number changes the speed
+    and not the result.
 
     Attributes:
         teacher_width: First width of a dense residual network that is trained as the teacher; 0
@@ -35,7 +37,7 @@ class TrainConfig:
             so for `float_steps`, `mixed_steps` and `steps`. A phase of 0 epochs is left out.
         separate_schedules: Whether each of the two has a warm-up and cosine of its own.
         batch_size: Images per part.
-        parts: Batches per optimizer step, shared by the processes.
+        parts: Batches per optimizer step.
         n_random: Random subnets per part beside the largest and the smallest.
         optimizer: "adamw", or "sgd" with Nesterov momentum 0.9.
         learning_rate: Peak of the rate with quantizers.
@@ -44,7 +46,9 @@ class TrainConfig:
         warmup_epochs: Linear rise at the start of each schedule, at most a tenth of it; a cosine
             to zero follows.
         weight_decay: On convolution and classifier weights only.
-        teacher_share: Weight of the teacher's soft labels in the loss; the rest is the labels'.
+        label_weight: Factor of the label loss where there is a teacher, else 1.
+        teacher_weight: Factor of the loss against the teacher's soft labels.
+        subnet_losses: "mean" or "sum" over the subnets of a part; over parts it is the mean.
         label_smoothing: Of the label loss.
         clip_norm: Largest norm of the gradient.
         shift_share: Images in memory are moved by up to this share of their side each way.
@@ -76,7 +80,9 @@ class TrainConfig:
     scale_rate_factor: float = 0.1
     warmup_epochs: float = 0.2
     weight_decay: float = 1e-4
-    teacher_share: float = 0.5
+    label_weight: float = 0.5
+    teacher_weight: float = 0.5
+    subnet_losses: Literal["mean", "sum"] = "mean"
     label_smoothing: float = 0.0
     clip_norm: float = 2.0
     shift_share: float = 0.0714
@@ -94,11 +100,12 @@ class TrainConfig:
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a positive number, got {value}")
         not_negative = ("teacher_epochs", "float_epochs", "mixed_epochs", "warmup_epochs")
-        for name in (*not_negative, "weight_decay", "scale_rate_factor"):
+        weights = ("label_weight", "teacher_weight", "weight_decay", "scale_rate_factor")
+        for name in (*not_negative, *weights):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a number of at least 0, got {value}")
-        for name in ("teacher_share", "label_smoothing", "shift_share", "crop_share", "colour"):
+        for name in ("label_smoothing", "shift_share", "crop_share", "colour"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         counts = (("batch_size", 2), ("parts", 1), ("n_random", 0), ("teacher_width", 0))
@@ -106,7 +113,8 @@ class TrainConfig:
         for name, least in (*counts, *steps, ("views", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name, known in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
+        closed = (("optimizer", OPTIMIZERS), ("precision", PRECISIONS))
+        for name, known in (*closed, ("subnet_losses", SUBNET_LOSSES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
         if (self.teacher_width > 0) != (self.teacher_epochs > 0):
@@ -126,6 +134,22 @@ class TrainConfig:
             "quantized": (self.epochs, self.steps),
         }[phase]
         return max(least, math.ceil(epochs * n / self.images_per_step)) if epochs else 0
+
+
+def read_recipe(values: Mapping[str, Any]) -> TrainConfig:
+    """The recipe that is stored with a result, possibly of an older version.
+
+    Raises:
+        ValueError: It has settings that this version does not know.
+    """
+    values = dict(values)
+    if "teacher_share" in values:  # until the weights of the two losses were named apart
+        share = values.pop("teacher_share")
+        values |= {"label_weight": 1 - share, "teacher_weight": share}
+    try:
+        return TrainConfig(**values)
+    except TypeError as error:
+        raise ValueError(f"no recipe of this version: {error}") from error
 
 
 def preset(name: str, **changes: Any) -> TrainConfig:

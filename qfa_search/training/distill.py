@@ -1,4 +1,4 @@
-"""The loss of a student: the teacher's soft labels and the true labels."""
+"""The loss of a student: the true labels and the teacher's soft labels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ def distillation_loss(
     labels: Tensor,
     teacher_logits: Tensor | None,
     *,
-    teacher_share: float,
+    label_weight: float,
+    teacher_weight: float,
     label_smoothing: float,
 ) -> Tensor:
     """Mean loss of a batch, a scalar.
 
-    (1 - t) CE(labels) + t CE(softmax(teacher)), t = `teacher_share`; without a teacher the
-    label loss alone.
+    a CE(labels) + b CE(softmax(teacher)), a = `label_weight` and b = `teacher_weight`; without a
+    teacher CE(labels) alone.
 
     References:
         Hinton et al., Distilling the Knowledge in a Neural Network, 2015, at temperature 1.
@@ -26,4 +27,4 @@ def distillation_loss(
     if teacher_logits is None:
         return label_loss
     soft_loss = F.cross_entropy(logits, teacher_logits.softmax(1))
-    return (1 - teacher_share) * label_loss + teacher_share * soft_loss
+    return label_weight * label_loss + teacher_weight * soft_loss

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-
-from qfa_search.errors import QFAError
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +24,6 @@ class World:
     def is_first(self) -> bool:
         """Whether this process writes files and shows progress."""
         return self.rank == 0
-
-    def parts(self, n_parts: int) -> range:
-        """Which parts of a step this process runs.
-
-        Raises:
-            QFAError: The parts cannot be shared evenly.
-        """
-        if n_parts % self.size:
-            raise QFAError(
-                f"{self.size} processes cannot share {n_parts} parts of a step evenly: start as "
-                "many processes as divide it, or give another --parts"
-            )
-        return range(self.rank, n_parts, self.size)
 
 
 @contextmanager
@@ -77,13 +62,13 @@ def threads_of(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def average(values: Sequence[float], world: World) -> tuple[float, ...]:
-    """Mean of each value over processes."""
+def add_numbers(values: Sequence[float], world: World) -> list[float]:
+    """Sum of each value over processes."""
     if world.size == 1:
-        return tuple(values)
+        return list(values)
     flat = torch.tensor(values, dtype=torch.float64, device=world.device)
     dist.all_reduce(flat)
-    return tuple((flat / world.size).tolist())
+    return [float(value) for value in flat.tolist()]
 
 
 def add_up(values: Tensor, world: World) -> Tensor:
@@ -93,23 +78,3 @@ def add_up(values: Tensor, world: World) -> Tensor:
     there = values.to(world.device)
     dist.all_reduce(there)
     return there.cpu()
-
-
-def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
-    """Replace every gradient by its mean over processes, in one exchange.
-
-    Gradients of a step are accumulated over its subnets first. A process group wrapper that
-    exchanges inside each backward pass would do so once per subnet, and would leave out the
-    layers that only an earlier subnet of the step used. A parameter that no process used keeps
-    no gradient, so that the optimizer leaves it alone, as it does with one process.
-    """
-    if world.size == 1:
-        return
-    chosen = list(parameters)
-    is_used = torch.tensor([float(p.grad is not None) for p in chosen], device=world.device)
-    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in chosen]
-    flat = torch.cat([*(g.flatten() for g in gradients), is_used])
-    dist.all_reduce(flat)
-    *sums, n_users = torch.split_with_sizes(flat, [*(p.numel() for p in chosen), len(chosen)])
-    for parameter, total, users in zip(chosen, sums, n_users.tolist(), strict=True):
-        parameter.grad = (total / world.size).view_as(parameter) if users else None

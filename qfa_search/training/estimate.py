@@ -6,7 +6,7 @@ import multiprocessing
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,15 +21,18 @@ from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.training.batches import TrainBatch
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import World, threads_of
-from qfa_search.training.phase import Phase, run_phase
+from qfa_search.training.phase import Phase, drawn_costs, run_phase
 from qfa_search.training.recipe import bit_phases
 from qfa_search.training.sandwich import with_uniform_bits
+from qfa_search.training.sharing import longest
 from qfa_search.training.teacher import Teacher, dense_teacher
 from search_spaces import SearchSpace
 
 N_STEPS = 3  # the first one warms up
 # A part with more pixels than this is timed and weighed, on a CPU, in smaller batches.
 PIXELS_ON_CPU = 100_000
+N_DRAWN_PARTS = 32
+ABOUT_AS_FAST = 1.05
 TINY_RATE = 1e-9  # random pixels must not move the weights far
 
 
@@ -40,7 +43,7 @@ class PhaseTime:
     Attributes:
         name: Of the phase.
         n_steps: Optimizer steps.
-        seconds_per_step: All parts of a step, shared by the processes.
+        seconds_per_step: All of a step, shared by the processes.
     """
 
     name: str
@@ -70,15 +73,17 @@ class RandomPixels:
     def __len__(self) -> int:
         return self.n_images
 
-    def batch(self, step: int, part: int, resolutions: Sequence[int]) -> list[TrainBatch]:
+    def batch(
+        self, step: int, part: int, resolutions: Mapping[int, int]
+    ) -> dict[int, TrainBatch]:
         """Noise at each of the resolutions."""
         generator = torch.Generator().manual_seed(step)
         n, channels = self.batch_size, self.space.input_channels
         labels = torch.randint(self.space.n_classes, (n,), generator=generator)
-        return [
-            TrainBatch(torch.randn(n, channels, r, r, generator=generator), labels)
-            for r in resolutions
-        ]
+        return {
+            place: TrainBatch(torch.randn(n, channels, r, r, generator=generator), labels)
+            for place, r in resolutions.items()
+        }
 
 
 def phase_times(
@@ -95,7 +100,7 @@ def phase_times(
         space: What is to be trained.
         n_images: Size of the training split.
         config: Recipe.
-        processes: That share the parts of a step.
+        processes: That share a step.
         is_teacher_run_along: Whether soft labels are computed in every step, as they are for
             images that memory cannot hold.
     """
@@ -103,7 +108,7 @@ def phase_times(
     device = _device()
     with threads_of(device):
         source = RandomPixels(space, probe_batch(space, config), n_images)
-        scale = config.parts / processes * config.batch_size / source.batch_size
+        scale = config.batch_size / source.batch_size
         float_net = Supernet(space.in_floating_point())
         largest = float_net.space.largest()
         networks: list[tuple[Phase, nn.Module]] = []
@@ -126,19 +131,52 @@ def phase_times(
         )
         if steps:
             networks.append((float_phase, float_net))
+        whole_parts = -(-config.parts // processes)
         times = [
-            PhaseTime(phase.name, phase.n_steps, scale * _seconds(phase, net, source, config))
+            PhaseTime(
+                phase.name,
+                phase.n_steps,
+                scale * whole_parts * _seconds(phase, net, source, config),
+            )
             for phase, net in networks
         ]
         # 32 bits, a choice of the first steps, is a little faster and not timed by itself.
         final = bit_phases(space, n_images, replace(config, mixed_epochs=0, mixed_steps=0))[-1]
         final = replace(final, learning_rate=TINY_RATE, teacher=teacher)
-        seconds = scale * _seconds(final, Supernet(space), source, config)
+        parts_at_once = config.parts * _longest_share(_drawn_costs(space, config), processes)
+        seconds = scale * parts_at_once * _seconds(final, Supernet(space), source, config)
         times += [
             PhaseTime(phase.name, phase.n_steps, seconds)
             for phase in bit_phases(space, n_images, config)
         ]
         return times
+
+
+def default_processes(space: SearchSpace, config: TrainConfig) -> int:
+    """One for each core or each GPU, or the fewest that are about as fast.
+
+    A step cannot last less than its largest subnet, so that more would wait for it.
+    """
+    from joblib import cpu_count
+
+    most = torch.cuda.device_count() if torch.cuda.is_available() else cpu_count()
+    most = max(1, min(most, config.parts * (2 + config.n_random)))
+    drawn = _drawn_costs(space, config)
+    shares = [_longest_share(drawn, n) for n in range(1, most + 1)]
+    return 1 + next(i for i, s in enumerate(shares) if s <= ABOUT_AS_FAST * min(shares))
+
+
+def _drawn_costs(space: SearchSpace, config: TrainConfig) -> list[list[list[float]]]:
+    """Costs of every subnet in some quantized steps."""
+    phase = bit_phases(space, config.images_per_step, config)[-1]
+    steps = range(max(1, N_DRAWN_PARTS // config.parts))
+    return [drawn_costs(phase, space, config, step) for step in steps]
+
+
+def _longest_share(drawn: Sequence[Sequence[Sequence[float]]], processes: int) -> float:
+    """Share of a step's work that falls to the process with the most, on average."""
+    shares = [longest(costs, processes) / sum(map(sum, costs)) for costs in drawn]
+    return sum(shares) / len(shares)
 
 
 def told(times: Sequence[PhaseTime], processes: int) -> str:

@@ -27,14 +27,6 @@ GRACE_SECONDS = 20.0
 Report = tuple[str, str]  # "interrupted" or "error", and the message
 
 
-def default_processes(parts: int) -> int:
-    """As many processes as divide `parts`: one for each core, or for each GPU."""
-    from joblib import cpu_count
-
-    most = torch.cuda.device_count() if torch.cuda.is_available() else cpu_count()
-    return max(n for n in range(1, parts + 1) if parts % n == 0 and n <= max(1, most))
-
-
 def run_together(target: Callable[[], None], n: int) -> None:
     """Run `target` in `n` processes of one thread each, connected as torchrun would.
 

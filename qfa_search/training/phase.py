@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -19,18 +21,23 @@ from torch import Tensor, nn
 
 from qfa_search.errors import TrainingError
 from qfa_search.images.memory import resize
+from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.training.batches import TrainBatch, TrainSource, prefetched
 from qfa_search.training.checkpoint import Checkpoint
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distill import distillation_loss
-from qfa_search.training.distributed import World, average, average_gradients
+from qfa_search.training.distributed import World, add_numbers
 from qfa_search.training.optimizer import make_optimizer, rate_share, set_rate
 from qfa_search.training.residual_network import ResidualNetwork
+from qfa_search.training.sharing import GradientVector, Unit, add_in_order, share
 from qfa_search.training.teacher import Teacher
-from search_spaces import Subnet
+from search_spaces import SearchSpace, Subnet, layer_specs
 
 CHECKPOINT_SECONDS = 60.0
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+NO_ORIGINS: Mapping[str, object] = MappingProxyType({})
+
+Drawn = tuple[Subnet | None, int]  # a subnet, None for the network as it is, and its resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +86,27 @@ class Phase:
     subnets: Callable[[np.random.Generator, int], Sequence[Subnet | None]]
     teacher: Teacher | None = None
 
-    def drawn(self, seed: int, step: int, part: int) -> list[tuple[Subnet | None, int]]:
+    def drawn(self, seed: int, step: int, part: int) -> list[Drawn]:
         """The subnets of one part of a step, each with its resolution."""
         subnets = self.subnets(np.random.default_rng([seed, 0, step, part]), step)
         return [(s, self.resolution if s is None else s.resolution) for s in subnets]
+
+
+@dataclass(frozen=True, slots=True)
+class _PartOfStep:
+    """What this process does of one part.
+
+    Attributes:
+        part: Of the step.
+        drawn: All subnets of the part.
+        units: Those that this process runs.
+        resolutions: Of the images that it needs, by the place of their subnet.
+    """
+
+    part: int
+    drawn: list[Drawn]
+    units: list[Unit]
+    resolutions: dict[int, int]
 
 
 def run_phase(
@@ -94,29 +118,31 @@ def run_phase(
     *,
     world: World,
     on_step: Callable[[Progress], None],
+    origins: Mapping[str, object] = NO_ORIGINS,
 ) -> None:
     """Train `network` in place, from its checkpoint in `out` if there is one.
 
     Raises:
         TrainingError: The loss is not a number any more.
-        CheckpointMismatchError: The checkpoint is damaged or of another recipe.
+        CheckpointMismatchError: The checkpoint is damaged, or of another recipe or `origins`.
     """
     optimizer = make_optimizer(network, config)
     scaler = torch.amp.GradScaler(
         world.device.type, enabled=config.precision == "float16" and world.device.type == "cuda"
     )
-    checkpoint = Checkpoint(out / f"{phase.name}.ckpt", config, network, optimizer, scaler)
+    checkpoint = Checkpoint(out / f"{phase.name}.ckpt", config, origins, network, optimizer, scaler)
     first = checkpoint.load()
     network.train()
-    parts = world.parts(config.parts)
+    vector = GradientVector(network)
     warmup_steps = round(config.warmup_epochs * len(source) / config.images_per_step)
     steps = range(first, phase.n_steps)
-    drawn = partial(phase.drawn, config.seed)
+    # Asked for by the batches, which are ahead on a GPU, and again by the gradients.
+    planned = lru_cache(maxsize=4)(partial(_plan, phase, network, config, world))
     batches = prefetched(
         (
-            partial(source.batch, step, part, [r for _, r in drawn(step, part)])
+            partial(source.batch, step, own.part, own.resolutions)
             for step in steps
-            for part in parts
+            for own in planned(step)[1]
         ),
         is_eager=world.device.type == "cuda",
     )
@@ -126,19 +152,15 @@ def run_phase(
         for step in steps:
             rate = phase.learning_rate * rate_share(step, phase.n_steps, warmup_steps)
             set_rate(optimizer, rate)
-            found, gradients = [], None
-            for part in parts:
-                found.append(
-                    _accumulate(
-                        network, next(batches), drawn(step, part), phase, config, world, scaler
-                    )
-                )
-                gradients = _added(network, gradients)
-            losses = average(
-                [sum(of_subnet) / len(parts) for of_subnet in zip(*found, strict=True)], world
-            )
+            shares, owned = planned(step)
+            found: dict[tuple[int, int], float] = {}  # loss of each subnet of each part run here
+            run = partial(_run, network, phase, config, world, scaler, vector, found)
+            vectors = chain.from_iterable(run(own, next(batches)) for own in owned)
+            total = add_in_order(vectors, vector.length, shares, world)
+            losses = _mean_losses(found, shares, world)
             is_whole = False
-            norm = _update(network, optimizer, config, world, scaler)
+            vector.put(total, config.parts)
+            norm = _update(network, optimizer, config, scaler)
             if not all(map(math.isfinite, losses)) or not (
                 math.isfinite(norm) or scaler.is_enabled()
             ):
@@ -172,40 +194,81 @@ def run_phase(
         checkpoint.save(done)
 
 
-def _accumulate(
+def drawn_costs(
+    phase: Phase, space: SearchSpace | None, config: TrainConfig, step: int
+) -> list[list[float]]:
+    """Multiply-accumulates of each subnet of each part of a step; equal ones without a space."""
+
+    def cost(subnet: Subnet | None) -> float:
+        if space is None or subnet is None:
+            return 1.0
+        return float(sum(spec.macs for spec in layer_specs(space, subnet)))
+
+    return [
+        [cost(subnet) for subnet, _ in phase.drawn(config.seed, step, part)]
+        for part in range(config.parts)
+    ]
+
+
+def _plan(
+    phase: Phase, network: nn.Module, config: TrainConfig, world: World, step: int
+) -> tuple[list[list[Unit]], list[_PartOfStep]]:
+    """The units of all processes in a step, and what this process does of each part."""
+    if config.parts % world.size:
+        space = network.space if isinstance(network, Supernet) else None
+        costs = drawn_costs(phase, space, config, step)
+    else:  # whole parts, whatever they cost
+        costs = [[1.0] * len(phase.drawn(config.seed, step, 0))] * config.parts
+    shares = share(costs, world.size)
+    owned = []
+    for part in sorted({unit.part for unit in shares[world.rank]}):
+        drawn = phase.drawn(config.seed, step, part)
+        units = [unit for unit in shares[world.rank] if unit.part == part]
+        places = {i for unit in units for i in unit.subnets}
+        if phase.teacher is not None:  # it sees the largest images of the part
+            places.add(max(range(len(drawn)), key=lambda i: drawn[i][1]))
+        resolutions = {i: drawn[i][1] for i in sorted(places)}
+        owned.append(_PartOfStep(part, drawn, units, resolutions))
+    return shares, owned
+
+
+def _run(
     network: nn.Module,
-    batches: list[TrainBatch],
-    subnets: list[tuple[Subnet | None, int]],
     phase: Phase,
     config: TrainConfig,
     world: World,
     scaler: torch.amp.GradScaler,
-) -> list[float]:
-    """Leave the gradients of one part, added up over its subnets; returns their losses."""
-    network.zero_grad(set_to_none=True)
-    batches = [batch.to(world.device) for batch in batches]
-    n_parts = config.parts // world.size
+    vector: GradientVector,
+    found: dict[tuple[int, int], float],
+    own: _PartOfStep,
+    batches: Mapping[int, TrainBatch],
+) -> Iterator[Tensor]:
+    """The vector of each unit of a part; the losses of its subnets go into `found`."""
+    batches = {place: batch.to(world.device) for place, batch in batches.items()}
     shared_logits = None
     if phase.teacher is not None:  # batches are the same images then
-        finest = max(batches, key=lambda batch: batch.images.shape[-1])
+        finest = max(batches.values(), key=lambda batch: batch.images.shape[-1])
         shared_logits = _logits(phase.teacher, finest.images)
-    losses = []
-    for (subnet, _), batch in zip(subnets, batches, strict=True):
-        images = batch.images
-        teacher_logits = batch.teacher_logits if shared_logits is None else shared_logits
-        with _autocast(network, config, world):
-            logits = network(images) if subnet is None else network(images, subnet)
-        loss = distillation_loss(
-            logits.float(),
-            batch.labels,
-            teacher_logits,
-            teacher_share=config.teacher_share,
-            label_smoothing=config.label_smoothing,
-        )
-        torch.autograd.backward(scaler.scale(loss / (len(subnets) * n_parts)))
-        losses.append(loss.detach())
-    values: list[float] = torch.stack(losses).double().tolist()
-    return values
+    n_averaged = config.parts * (len(own.drawn) if config.subnet_losses == "mean" else 1)
+    for unit in own.units:
+        losses = []
+        for place in unit.subnets:
+            subnet, batch = own.drawn[place][0], batches[place]
+            with _autocast(network, config, world):
+                logits = network(batch.images) if subnet is None else network(batch.images, subnet)
+            loss = distillation_loss(
+                logits.float(),
+                batch.labels,
+                batch.teacher_logits if shared_logits is None else shared_logits,
+                label_weight=config.label_weight,
+                teacher_weight=config.teacher_weight,
+                label_smoothing=config.label_smoothing,
+            )
+            torch.autograd.backward(scaler.scale(loss / n_averaged))
+            losses.append(loss.detach())
+        values = torch.stack(losses).double().tolist()
+        found.update({(own.part, i): v for i, v in zip(unit.subnets, values, strict=True)})
+        yield vector.take()
 
 
 def _autocast(network: nn.Module, config: TrainConfig, world: World) -> torch.autocast:
@@ -220,33 +283,29 @@ def _autocast(network: nn.Module, config: TrainConfig, world: World) -> torch.au
     return torch.autocast("cpu", torch.bfloat16, enabled=is_on)
 
 
-def _added(network: nn.Module, earlier: list[Tensor | None] | None) -> list[Tensor | None]:
-    """Put the sum of the gradients of `earlier` parts and of this one into the network.
-
-    Each part is summed by itself before parts are, in one process as in several: so the sums
-    round alike.
-    """
-    parameters = list(network.parameters())
-    if earlier is not None:
-        for parameter, before in zip(parameters, earlier, strict=True):
-            if before is not None:
-                parameter.grad = before if parameter.grad is None else before + parameter.grad
-    return [parameter.grad for parameter in parameters]
+def _mean_losses(
+    found: Mapping[tuple[int, int], float], shares: Sequence[Sequence[Unit]], world: World
+) -> tuple[float, ...]:
+    """Loss of the subnets at each place, the mean over parts."""
+    pairs = [(unit.part, i) for units in shares for unit in units for i in unit.subnets]
+    n_parts, n_subnets = (1 + max(places) for places in zip(*pairs, strict=True))
+    flat = [found.get((part, i), 0.0) for part in range(n_parts) for i in range(n_subnets)]
+    table = np.reshape(add_numbers(flat, world), (n_parts, n_subnets))
+    return tuple(float(sum(of_place) / n_parts) for of_place in table.T)
 
 
 def _update(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
-    world: World,
     scaler: torch.amp.GradScaler,
 ) -> float:
-    """Average the gradients over processes, clip them, step; returns their norm."""
-    average_gradients(network.parameters(), world)
+    """Clip the gradients and step; returns their norm before."""
     scaler.unscale_(optimizer)
     norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
     scaler.step(optimizer)
     scaler.update()
+    network.zero_grad(set_to_none=True)
     return float(norm)
 
 

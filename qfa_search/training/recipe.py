@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from qfa_search.training.batches import (
 )
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import World, add_up
-from qfa_search.training.phase import Phase, Progress, run_phase
+from qfa_search.training.phase import NO_ORIGINS, Phase, Progress, run_phase
 from qfa_search.training.pretrained import PretrainedNetwork, pretrained_network
 from qfa_search.training.residual_network import ResidualNetwork
 from qfa_search.training.sandwich import sandwich
@@ -72,6 +72,7 @@ def train_supernet(
     teacher_file: Path | None = None,
     teacher_weights: Path | None = None,
     init: Supernet | None = None,
+    origins: Mapping[str, object] = NO_ORIGINS,
 ) -> Trained:
     """A supernet of `space` trained on `images`.
 
@@ -89,15 +90,17 @@ def train_supernet(
             takes the place of the dense teacher.
         init: Where the float network starts from, as far as names and shapes agree; without
             float epochs the quantizers start from there too.
+        origins: What else the training depends on, as JSON values by name, for its checkpoints.
 
     Raises:
         TrainingError: The loss is not a number any more.
-        CheckpointMismatchError: `out` holds checkpoints of another recipe, or the teacher is for
-            other images.
+        CheckpointMismatchError: `out` holds checkpoints of another recipe, space or `origins`, or
+            the teacher is for other images.
     """
     reuse_freed_memory()
     n_images = len(images)
-    run = _Run(space, images, config, out, world, on_step)
+    origins = {"space": space.to_dict(), **origins}
+    run = _Run(space, images, config, out, world, on_step, origins)
     plain = run.source(None)
     teacher = None
     if teacher_file is not None and is_dense_teacher(teacher_file):
@@ -184,6 +187,7 @@ class _Run:
     out: Path
     world: World
     on_step: Callable[[Progress], None]
+    origins: Mapping[str, object]
 
     def plain_phase(self, name: str, steps: int) -> Phase:
         """A phase in floating point that trains the network as it is."""
@@ -209,6 +213,7 @@ class _Run:
             self.out,
             world=self.world,
             on_step=self.on_step,
+            origins=self.origins,
         )
 
     def largest_as_teacher(self, supernet: Supernet) -> Teacher:

@@ -16,7 +16,7 @@ from qfa_search.images.published_set import Listed, PublishedSet
 from qfa_search.images.sources import data_for, data_metadata, list_images
 from qfa_search.images.split_file import SPLIT_FILE, write_split
 from qfa_search.supernet.storage import read_supernet, save_supernet
-from qfa_search.training.config import TrainConfig
+from qfa_search.training.config import TrainConfig, read_recipe
 from qfa_search.training.distributed import join_world
 from qfa_search.training.lengths import steps_of_phases
 from qfa_search.training.metrics import metrics_writer
@@ -50,10 +50,13 @@ def recipe_of(path: Path) -> TrainConfig:
     Raises:
         ValueError: Unreadable file, or a recipe of another version.
     """
+    stored = read_metadata(path, "supernet").get("recipe")
+    if not isinstance(stored, dict):
+        raise ValueError(f"{path} has no recipe: it was not trained here")
     try:
-        return TrainConfig(**read_metadata(path, "supernet")["recipe"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} has no recipe of this version: {error}") from error
+        return read_recipe(stored)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def stored_recipe(out: Path) -> TrainConfig | None:
@@ -61,7 +64,7 @@ def stored_recipe(out: Path) -> TrainConfig | None:
     path = out / RECIPE_FILE
     if not path.is_file():
         return None
-    return TrainConfig(**json.loads(path.read_text(encoding="utf-8")))
+    return read_recipe(json.loads(path.read_text(encoding="utf-8")))
 
 
 def list_to_train(
@@ -159,19 +162,27 @@ def train(
                 teacher_file=teacher,
                 teacher_weights=teacher_weights,
                 init=start,
+                origins={
+                    **_digests(start=init, teacher=teacher, teacher_weights=teacher_weights),
+                    "images": data.digest,
+                },
             )
         if world.is_first:
             scores = corner_scores(trained, images, data.images("val"), config.batch_size)
             metadata = {
                 **data_metadata(source, data),
                 "recipe": asdict(config),
-                "processes": world.size,
                 "scores": scores,
                 "steps": steps_of_phases(config, len(images)),
                 **_origins(init, teacher, teacher_weights),
             }
             save_supernet(path, trained.supernet, metadata)
     return path
+
+
+def _digests(**given: Path | None) -> dict[str, object]:
+    """Fingerprints of the files that a training was given, by what they are for."""
+    return {name: None if path is None else file_digest(path) for name, path in given.items()}
 
 
 def _origins(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from qfa_search.training.distributed import World, average
+from qfa_search.training.distributed import World, add_numbers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -30,7 +30,7 @@ def stop_requests(world: World) -> Iterator[Callable[[], None]]:
         is_wanted = True
 
     def check() -> None:
-        if average([float(is_wanted)], world)[0] > 0:
+        if add_numbers([float(is_wanted)], world)[0] > 0:
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():

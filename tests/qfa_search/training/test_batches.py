@@ -33,7 +33,7 @@ def test_an_epoch_sees_every_image_once():
 
 def test_a_batch_is_drawn_from_step_and_part_alone():
     source = MemoryBatches(_images(), CONFIG)
-    first, again, other = (source.batch(3, part, [6])[0] for part in (0, 0, 1))
+    first, again, other = (source.batch(3, part, {0: 6})[0] for part in (0, 0, 1))
     assert torch.equal(first.images, again.images)
     assert not torch.equal(first.labels, other.labels)
 
@@ -41,7 +41,7 @@ def test_a_batch_is_drawn_from_step_and_part_alone():
 def test_each_subnet_sees_every_image_once_an_epoch_and_others_than_its_neighbour():
     seen = [part_indices(8, CONFIG, 0, part, order=1) for part in range(2)]
     assert sorted(np.concatenate(seen)) == list(range(8))
-    first, second = MemoryBatches(_images(), CONFIG).batch(0, 0, [6, 3])
+    first, second = MemoryBatches(_images(), CONFIG).batch(0, 0, {0: 6, 1: 3}).values()
     assert not torch.equal(first.labels, second.labels)
     assert (first.images.shape[-1], second.images.shape[-1]) == (6, 3)
 
@@ -67,7 +67,7 @@ def test_soft_labels_belong_to_the_view_that_is_shown(views):
     assert torch.equal(logits, computed(slice(0, None, 2)) + computed(slice(1, None, 2)))
     source = MemoryBatches(images, config, logits)
     for step in range(5):
-        (batch,) = source.batch(step, 0, [6])
+        (batch,) = source.batch(step, 0, {0: 6}).values()
         assert torch.allclose(batch.teacher_logits, teacher.network(batch.images), atol=1e-5)
 
 
