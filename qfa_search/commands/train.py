@@ -126,7 +126,7 @@ def train(
     ] = None,
     parts: Annotated[
         int | None,
-        typer.Option(help="Parts of a step, each with statistics of its own.", rich_help_panel=RECIPE),
+        typer.Option(help="Parts of a step, each of --batch-size.", rich_help_panel=RECIPE),
     ] = None,
     learning_rate: Annotated[
         float | None,
@@ -143,7 +143,7 @@ def train(
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option(help="That train together, with the same result; else as many as cores or GPUs."),
+        typer.Option(help="That train together, to the same result; else one a core or GPU."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from checkpoints.")] = False,
     dry_run: Annotated[

@@ -63,10 +63,8 @@ class TrainSource(Protocol):
         """Images per epoch."""
         ...
 
-    def batch(
-        self, step: int, part: int, resolutions: Mapping[int, int]
-    ) -> dict[int, TrainBatch]:
-        """The images of some subnets of one part of a step, whose resolutions are given by place."""
+    def batch(self, step: int, part: int, resolutions: Mapping[int, int]) -> dict[int, TrainBatch]:
+        """The images of some subnets of one part of a step; resolutions are given by place."""
         ...
 
 
@@ -91,10 +89,8 @@ class MemoryBatches:
     def __len__(self) -> int:
         return len(self.train)
 
-    def batch(
-        self, step: int, part: int, resolutions: Mapping[int, int]
-    ) -> dict[int, TrainBatch]:
-        """The images of some subnets of one part of a step, whose resolutions are given by place."""
+    def batch(self, step: int, part: int, resolutions: Mapping[int, int]) -> dict[int, TrainBatch]:
+        """The images of some subnets of one part of a step; resolutions are given by place."""
         return {place: self._batch(step, part, place, r) for place, r in resolutions.items()}
 
     def _batch(self, step: int, part: int, subnet: int, resolution: int) -> TrainBatch:
@@ -143,9 +139,7 @@ class FolderBatches:
     def __len__(self) -> int:
         return len(self.train)
 
-    def batch(
-        self, step: int, part: int, resolutions: Mapping[int, int]
-    ) -> dict[int, TrainBatch]:
+    def batch(self, step: int, part: int, resolutions: Mapping[int, int]) -> dict[int, TrainBatch]:
         """The images of some subnets of one part of a step, the same for all."""
         taken = self.train.take(part_indices(len(self.train), self.config, step, part))
         sequence = np.random.SeedSequence([self.config.seed, 2, step, part])
@@ -172,9 +166,7 @@ def part_indices(
     return np.concatenate(pieces)
 
 
-def prefetched(
-    tasks: Iterable[Callable[[], T]], *, is_eager: bool
-) -> Iterator[T]:
+def prefetched(tasks: Iterable[Callable[[], T]], *, is_eager: bool) -> Iterator[T]:
     """Results of `tasks` in order; when eager, each is computed in a thread one ahead."""
     if not is_eager:
         yield from (task() for task in tasks)

@@ -112,7 +112,9 @@ class Checkpoint:
         try:
             then = asdict(read_recipe(state["config"]))
         except ValueError as error:
-            raise CheckpointMismatchError(f"{path} is not a readable checkpoint: {error}") from error
+            raise CheckpointMismatchError(
+                f"{path} is not a readable checkpoint: {error}"
+            ) from error
         differ = [
             f"{name} {then[name]!r}, now {value!r}"
             for name, value in asdict(self.config).items()

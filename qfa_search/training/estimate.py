@@ -73,9 +73,7 @@ class RandomPixels:
     def __len__(self) -> int:
         return self.n_images
 
-    def batch(
-        self, step: int, part: int, resolutions: Mapping[int, int]
-    ) -> dict[int, TrainBatch]:
+    def batch(self, step: int, part: int, resolutions: Mapping[int, int]) -> dict[int, TrainBatch]:
         """Noise at each of the resolutions."""
         generator = torch.Generator().manual_seed(step)
         n, channels = self.batch_size, self.space.input_channels

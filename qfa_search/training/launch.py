@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from multiprocessing.queues import SimpleQueue
 from types import FrameType
 
-import torch
 from torch.multiprocessing.spawn import (
     ProcessContext,
     ProcessException,

@@ -1,6 +1,6 @@
 import pytest
 
-from qfa_search.training.config import PRESETS, TrainConfig, preset
+from qfa_search.training.config import PRESETS, TrainConfig, preset, read_recipe
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -15,6 +15,14 @@ def test_the_imagenet_preset_has_the_published_settings():
     assert config.learning_rate == pytest.approx(2.5e-3 * config.parts)
     assert (config.n_random + 2, config.batch_size, config.parts) == (6, 64, 32)
     assert (config.weight_decay, config.label_smoothing, config.clip_norm) == (3e-5, 0.1, 500)
+    assert (config.label_weight, config.teacher_weight, config.subnet_losses) == (1, 1, "sum")
+
+
+def test_a_recipe_of_an_older_version_is_read():
+    older = {"epochs": 3.0, "teacher_share": 0.3}
+    assert read_recipe(older) == TrainConfig(epochs=3.0, label_weight=0.7, teacher_weight=0.3)
+    with pytest.raises(ValueError, match="no recipe of this version"):
+        read_recipe({"rate": 1})
 
 
 def test_few_images_are_seen_for_a_least_number_of_steps():
@@ -33,6 +41,8 @@ def test_few_images_are_seen_for_a_least_number_of_steps():
         ({"label_smoothing": 1.5}, "label_smoothing must be between 0 and 1"),
         ({"optimizer": "adam"}, "optimizer must be one of"),
         ({"precision": "int8"}, "precision must be one of"),
+        ({"subnet_losses": "max"}, "subnet_losses must be one of"),
+        ({"teacher_weight": -1.0}, "teacher_weight must be a number of at least 0"),
         ({"teacher_width": 8}, "go together"),
     ],
 )

@@ -5,7 +5,14 @@ import torch
 
 from qfa_search.training import estimate
 from qfa_search.training.config import TrainConfig
-from qfa_search.training.estimate import PhaseTime, duration, phase_times, step_memory, told
+from qfa_search.training.estimate import (
+    PhaseTime,
+    default_processes,
+    duration,
+    phase_times,
+    step_memory,
+    told,
+)
 
 TINY = TrainConfig(float_epochs=2, mixed_epochs=1, epochs=3, batch_size=16, parts=2)
 
@@ -56,3 +63,13 @@ def test_memory_is_measured_and_extended_from_smaller_batches(toy_space, monkeyp
     extended, batches = step_memory(toy_space, config)
     assert batches == (256, 768)
     assert extended == pytest.approx(whole, rel=0.35)
+
+
+def test_processes_are_as_many_as_cores_unless_fewer_are_as_fast(toy_space, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    found = []
+    for cores in (1, 2, 3, 64):
+        monkeypatch.setattr("joblib.cpu_count", lambda n=cores: n)
+        found.append(default_processes(toy_space, TINY))
+    assert found[:3] == [1, 2, 3]
+    assert found[3] < 8  # no step is shorter than its largest subnet

@@ -180,13 +180,6 @@ def test_data_and_out_are_needed(own_images, tmp_path):
     assert _invoke("train", *both, "--space", "fashion-mnist", "--resolution", 32).exit_code == 2
 
 
-def test_processes_that_cannot_share_the_parts_are_refused(own_images, tmp_path):
-    both = ["--data", own_images, "--out", tmp_path / "run"]
-    result = _invoke("train", *both, "--parts", 2, "--processes", 3)
-    assert (result.exit_code, "evenly" in result.output) == (1, True)
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.slow
 def test_a_dry_run_needs_no_images(toy_space_file):
     result = _invoke(
