@@ -67,13 +67,17 @@ def list_images(
         DataError: There is no such folder, or it is not made of class folders with images.
         CheckpointMismatchError: The folder lacks images of the stored split.
     """
+    listed: Listed
     if source in PUBLISHED_SETS:
-        found = PUBLISHED_SETS[source](split_seed)
-        _warn_of_other_split(found, starts)
-        return found
-    if split_file is not None and split_file.is_file():
-        return read_split(split_file, Path(source))
-    return split_folder(Path(source), split_seed, known=_known(starts), by_content=by_content)
+        listed = PUBLISHED_SETS[source](split_seed)
+        _warn_of_other_split(listed, starts)
+    elif split_file is not None and split_file.is_file():
+        listed = read_split(split_file, Path(source))
+    else:
+        known = _known(starts)
+        listed = split_folder(Path(source), split_seed, known=known, by_content=by_content)
+    _warn_of_other_classes(listed, starts)
+    return listed
 
 
 def data_for(listed: Listed, space: SearchSpace) -> Data:
@@ -252,6 +256,19 @@ def _warn_of_other_split(found: PublishedSet, starts: Sequence[Path]) -> None:
                 "%s was trained on another split of %s: images that it was trained on may be "
                 "held out",
                 *(printable(start), found.name),
+            )
+
+
+def _warn_of_other_classes(listed: Listed, starts: Sequence[Path]) -> None:
+    """Log starts of as many classes, whose outputs are taken over, that mean something else."""
+    for start in starts:
+        names = class_names(_start_metadata(start)) or ()
+        if len(names) == len(listed.classes) and names != listed.classes:
+            both = zip(names, listed.classes, strict=True)
+            one, other = next((a, b) for a, b in both if a != b)
+            logger.warning(
+                "%s has the class %s where these images have %s",
+                *(printable(start), printable(one), printable(other)),
             )
 
 

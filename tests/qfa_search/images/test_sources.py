@@ -152,6 +152,12 @@ def test_given_splits_that_hold_images_of_the_start_are_told(run, tmp_path, capl
     assert "the given start was trained on 50 of 60 test images" in caplog.text
 
 
+def test_a_start_of_other_classes_is_told(run, caplog):
+    (run[0] / "zebra").rename(run[0] / "gnu")
+    list_images(str(run[0]), starts=[run[1]])
+    assert "has the class mole where these images have gnu" in caplog.text
+
+
 def test_a_start_without_its_split_is_told(run, caplog):
     run[1].with_name(SPLIT_FILE).unlink()
     list_images(str(run[0]), starts=[run[1]])
