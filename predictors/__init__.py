@@ -1,6 +1,7 @@
 """Estimates for subnets that need no training: costs, features, accuracy, latency."""
 
 from predictors.accuracy import AccuracyPredictor
+from predictors.c_memory import flash_bytes, ram_bytes
 from predictors.costs import COST_COLUMNS, cost_arrays, costs
 from predictors.counts import activation_bytes, bitops, macs, mflops, params, size_bytes
 from predictors.features import features, n_features
@@ -17,11 +18,13 @@ __all__ = [
     "cost_arrays",
     "costs",
     "features",
+    "flash_bytes",
     "latency_ms",
     "macs",
     "mflops",
     "n_features",
     "params",
+    "ram_bytes",
     "signature",
     "size_bytes",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from predictors import c_costs
 from predictors.counts import (
     BITOPS_PER_MAC,
     charged_bits,
@@ -50,7 +51,10 @@ def costs(space: SearchSpace, X: ArrayLike, columns: Iterable[str] | None = None
         - `published_mflops`: the published look-up table's number, NaN for spaces without one;
         - `params`: weights, biases, norm scales and shifts, a count;
         - `size_kb`: packed weights and float32 scales and biases, in 1000 bytes;
-        - `activation_kb`: peak of live activations, in 1000 bytes.
+        - `activation_kb`: peak of live activations, in 1000 bytes;
+        - `flash_kb`: weights, constants and code of the C file, in 1000 bytes, NaN where a layer
+          in floating point has no integer form;
+        - `ram_kb`: the arena of the C file, in 1000 bytes, NaN likewise.
 
     Raises:
         ValueError: `X` is no batch of genomes of `space`, or a column is unknown.
@@ -249,6 +253,8 @@ _COUNTS: dict[str, Callable[[SearchSpace, Decoded], Column]] = {
     "params": _params,
     "size": _size,
     "activation": _activation,
+    "flash": c_costs.flash,
+    "ram": c_costs.ram,
 }
 # Which count a column shows, and in which unit (None: as it is, an integer).
 _COLUMNS: dict[str, tuple[str, float | None]] = {
@@ -260,5 +266,7 @@ _COLUMNS: dict[str, tuple[str, float | None]] = {
     "params": ("params", None),
     "size_kb": ("size", 1e3),
     "activation_kb": ("activation", 1e3),
+    "flash_kb": ("flash", 1e3),
+    "ram_kb": ("ram", 1e3),
 }
 COST_COLUMNS = tuple(_COLUMNS)

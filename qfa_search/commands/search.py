@@ -64,6 +64,13 @@ def search(
         float | None,
         typer.Option(help="Peak of live activations, 1000 bytes.", rich_help_panel=LIMITS),
     ] = None,
+    max_flash_kb: Annotated[
+        float | None, typer.Option(help="Flash of the C file, 1000 bytes.", rich_help_panel=LIMITS)
+    ] = None,
+    max_ram_kb: Annotated[
+        float | None,
+        typer.Option(help="RAM of the C file without stack, 1000 bytes.", rich_help_panel=LIMITS),
+    ] = None,
     max_latency_ms: Annotated[
         float | None,
         typer.Option(help="Milliseconds by --latency-table.", rich_help_panel=LIMITS),
@@ -79,7 +86,7 @@ def search(
         str,
         typer.Option(
             help="Two or three of top1, mflops, published_mflops, gbitops, size_kb, "
-            "activation_kb, latency_ms.",
+            "activation_kb, flash_kb, ram_kb, latency_ms.",
             rich_help_panel=SEARCH,
         ),
     ] = "top1,mflops",
@@ -198,6 +205,8 @@ def search(
                 max_gbitops=max_gbitops,
                 max_size_kb=max_size_kb,
                 max_activation_kb=max_activation_kb,
+                max_flash_kb=max_flash_kb,
+                max_ram_kb=max_ram_kb,
                 max_latency_ms=max_latency_ms,
                 min_top1=min_top1,
             ),

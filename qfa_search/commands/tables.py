@@ -28,6 +28,8 @@ HEADINGS = {
     "gbitops": "Gbitops",
     "size_kb": "size\nKB",
     "activation_kb": "activations\nKB",
+    "flash_kb": "flash\nKB",
+    "ram_kb": "RAM\nKB",
     "latency_ms": "latency\nms",
 }
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.c_memory import KERNEL_SIZES, LayerRegions, has_gates, largest_kernel
 from predictors.files import write_text
-from qfa_search.deployment.arena import Arena, Places, plan_arena
+from qfa_search.deployment.arena import Arena, plan_arena
 from qfa_search.deployment.c_packing import packed_weights
 from qfa_search.deployment.integers import STREAM_BITS, IntegerLayer, IntegerPlan, integer_plan
 from qfa_search.deployment.plan import NetworkPlan
@@ -19,7 +20,6 @@ from qfa_search.errors import ExportError
 from search_spaces import SearchSpace
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-KERNEL_SIZES = (1, 3, 5, 7)
 LINE = 96
 _KINDS = {"conv": "POINTWISE", "linear": "POINTWISE", "depthwise": "DEPTHWISE"}
 _TARGETS = {"gate": "CODES", "codes": "CODES"}
@@ -60,12 +60,13 @@ def c_source(
     if not NAME.fullmatch(name):
         raise ExportError(f"functions cannot be called {name!r} in C: use letters, digits and _")
     for layer in plan.layers:
-        if layer.plan.spec.kernel_size not in KERNEL_SIZES:
+        spec = layer.plan.spec
+        if spec.kind == "depthwise" and spec.kernel_size not in KERNEL_SIZES:
             raise ExportError(
-                f"{layer.plan.name} has a kernel of {layer.plan.spec.kernel_size}, and there are "
-                "C kernels for 3, 5 and 7"
+                f"{spec.name} has a kernel of {spec.kernel_size}, and in C there are those of "
+                f"{', '.join(map(str, KERNEL_SIZES))}"
             )
-    arena = plan_arena(plan)
+    arena = plan_arena([layer.plan.spec for layer in plan.layers])
     parts = [
         f'#include "{name}.h"\n',
         _features(plan.plan.space),
@@ -73,16 +74,17 @@ def c_source(
         *(_constants(i, layer) for i, layer in enumerate(plan.layers)),
         _layers(plan, arena),
         f"static uint32_t arena[{arena.words}];\n",
-        _functions(plan, arena, name, class_names),
+        _functions(plan, name, class_names),
     ]
     return "\n".join(parts), _header(plan, arena, name, class_names)
 
 
 def _features(space: SearchSpace) -> str:
     """What any subnet of the space may need, so that all of them have the same code."""
-    largest = max(max(stage.kernel_sizes) for stage in space.stages)
-    has_gates = any(stage.has_se for stage in space.stages)
-    return f"#define LARGEST_KERNEL {max(largest, 5)}\n#define HAS_GATES {int(has_gates)}\n"
+    return (
+        f"#define LARGEST_KERNEL {largest_kernel(space)}\n"
+        f"#define HAS_GATES {int(has_gates(space))}\n"
+    )
 
 
 def _header(plan: IntegerPlan, arena: Arena, name: str, class_names: Sequence[str] | None) -> str:
@@ -115,11 +117,8 @@ void {name}_logits(const uint8_t *image, int32_t *logits);
 """
 
 
-def _functions(
-    plan: IntegerPlan, arena: Arena, name: str, class_names: Sequence[str] | None
-) -> str:
-    n_layers, out = len(plan.layers), arena.layers[-1].out
-    upper = name.upper()
+def _functions(plan: IntegerPlan, name: str, class_names: Sequence[str] | None) -> str:
+    n_layers, upper = len(plan.layers), name.upper()
     names = (
         ""
         if class_names is None
@@ -130,15 +129,14 @@ def _functions(
         )
     )
     return f"""void {name}_logits(const uint8_t *image, int32_t *logits) {{
+    const int32_t *values = run(layers, {n_layers}, arena, image);
     int i;
-    run(layers, {n_layers}, arena, image);
-    for (i = 0; i < {upper}_CLASSES; i++) logits[i] = ((const int32_t *)(arena + {out}))[i];
+    for (i = 0; i < {upper}_CLASSES; i++) logits[i] = values[i];
 }}
 
 int {name}_classify(const uint8_t *image) {{
-    const int32_t *logits = (const int32_t *)(arena + {out});
+    const int32_t *logits = run(layers, {n_layers}, arena, image);
     int i, best = 0;
-    run(layers, {n_layers}, arena, image);
     for (i = 1; i < {upper}_CLASSES; i++) {{
         if (logits[i] > logits[best]) best = i;
     }}
@@ -193,7 +191,7 @@ def _layers(plan: IntegerPlan, arena: Arena) -> str:
 def _record(
     index: int,
     layer: IntegerLayer,
-    places: Places,
+    places: LayerRegions,
     before: IntegerLayer | None,
     after: IntegerLayer | None,
 ) -> dict[str, int | str]:

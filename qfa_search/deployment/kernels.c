@@ -551,7 +551,8 @@ SMALL void gate(const layer *l, uint32_t *arena) {
 
 #endif
 
-static void run(const layer *l, uint32_t n_layers, uint32_t *arena, const uint8_t *image) {
+/* Runs layers one after the other; what comes back is the value of the last one. */
+static const int32_t *run(const layer *l, uint32_t n_layers, uint32_t *arena, const uint8_t *image) {
     for (; n_layers > 0; n_layers--, l++) {
         if (l->reads_stream) read_stream(l, arena);
         switch (l->kind) {
@@ -564,4 +565,5 @@ static void run(const layer *l, uint32_t n_layers, uint32_t *arena, const uint8_
             default: depthwise(l, arena); break;
         }
     }
+    return (const int32_t *)(arena + l[-1].out);
 }

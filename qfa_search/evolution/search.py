@@ -228,6 +228,13 @@ def cost_function(
         raise ValueError("latency_ms needs a latency table: give latency_table, a CSV file")
     if "published_mflops" in needed and space.table_widths is None:
         raise ValueError(f"{space.name} has no published cost table: use mflops instead")
+    in_c = [name for name in ("flash_kb", "ram_kb") if name in needed]
+    ends = np.stack([space.layout.lowest(), space.layout.highest()])
+    if in_c and np.isnan(cost_arrays(space, ends, ["flash_kb"])["flash_kb"]).any():
+        raise ValueError(
+            f"{in_c[0]} is that of a C file, and {space.name} has layers in floating point or "
+            "kernels that have none: use size_kb or activation_kb instead"
+        )
 
     def costs(X: Genomes, columns: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:
         values = cost_arrays(space, X, [name for name in columns if name != "latency_ms"])

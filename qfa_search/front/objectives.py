@@ -19,6 +19,8 @@ COST_OBJECTIVES = (
     "gbitops",
     "size_kb",
     "activation_kb",
+    "flash_kb",
+    "ram_kb",
     "latency_ms",
 )
 OBJECTIVES = ("top1", *COST_OBJECTIVES)
@@ -34,6 +36,8 @@ class Limits:
         max_gbitops: Bit operations, 1e9.
         max_size_kb: Packed weights with scales, norms and biases, kilobytes.
         max_activation_kb: Peak of live activations, kilobytes.
+        max_flash_kb: Flash of the C file, kilobytes.
+        max_ram_kb: RAM of the C file, kilobytes.
         max_latency_ms: Time by a latency table, milliseconds.
         min_top1: Predicted accuracy, percent.
     """
@@ -43,6 +47,8 @@ class Limits:
     max_gbitops: float | None = None
     max_size_kb: float | None = None
     max_activation_kb: float | None = None
+    max_flash_kb: float | None = None
+    max_ram_kb: float | None = None
     max_latency_ms: float | None = None
     min_top1: float | None = None
 

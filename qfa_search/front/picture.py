@@ -20,6 +20,8 @@ AXIS_LABELS = {
     "gbitops": "bit operations (1e9)",
     "size_kb": "model size (KB)",
     "activation_kb": "peak activation memory (KB)",
+    "flash_kb": "flash of the C file (KB)",
+    "ram_kb": "RAM of the C file (KB)",
     "latency_ms": "latency (ms)",
     "top1": "top-1 accuracy (%)",
 }
@@ -29,6 +31,8 @@ UNITS = {
     "gbitops": "Gbitops",
     "size_kb": "KB",
     "activation_kb": "KB activations",
+    "flash_kb": "KB flash",
+    "ram_kb": "KB RAM",
     "latency_ms": "ms",
     "top1": "%",
 }

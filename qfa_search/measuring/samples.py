@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.costs import COST_COLUMNS
+from predictors import cost_arrays
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.measuring import database
 from qfa_search.measuring.result import Evaluation
@@ -244,7 +244,7 @@ def read_samples(
                 "keep one in a file"
             )
         only = " AND chosen=0" if drawn_only and "chosen" in _columns(connection) else ""
-        names = "genome, top1, cross_entropy, n_images, seconds, seed, " + ", ".join(COST_COLUMNS)
+        names = "genome, top1, cross_entropy, n_images, seconds, seed"
         frame = pd.read_sql_query(
             f"SELECT {names} FROM samples WHERE {KEY}{only} ORDER BY genome",
             connection,
@@ -256,6 +256,8 @@ def read_samples(
     X = np.array([np.frombuffer(blob, np.uint8) for blob in frame["genome"]], dtype=np.int64)
     X = X.reshape(len(frame), space.layout.n_genes)
     frame = frame.drop(columns="genome").apply(pd.to_numeric)
+    # Files of earlier versions lack the newer costs; all follow from the genomes.
+    frame = frame.assign(**cost_arrays(space, X))
     return Samples(space, setting, space.layout.check(X), frame)
 
 

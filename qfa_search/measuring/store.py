@@ -46,6 +46,8 @@ _ADDED = {
     "images": "TEXT NOT NULL DEFAULT ''",
     "chosen": "INTEGER NOT NULL DEFAULT 0",
     "confusion": "BLOB",
+    "flash_kb": "REAL",
+    "ram_kb": "REAL",
 }
 
 

@@ -31,6 +31,8 @@ COLUMNS = {
     "params": ("parameters", "", "parameters"),
     "size_kb": ("model size", "KB", "size KB"),
     "activation_kb": ("peak activation memory", "KB", "activations KB"),
+    "flash_kb": ("flash of the C file", "KB", "flash KB"),
+    "ram_kb": ("RAM of the C file", "KB", "RAM KB"),
     "latency_ms": ("latency", "ms", "latency ms"),
 }
 

@@ -20,7 +20,7 @@ from qfa_search.supernet.files import resolve_supernet
 from search_spaces import layer_specs
 
 QUICK = {"population": 24, "generations": 6}
-COLUMNS = ("mflops", "gbitops", "size_kb", "activation_kb")
+COLUMNS = ("mflops", "gbitops", "size_kb", "activation_kb", "flash_kb", "ram_kb")
 
 
 @settings(
@@ -280,3 +280,9 @@ def test_the_front_knows_the_hypervolume_of_every_generation(predictor):
     assert front.hypervolumes.tolist() == [progress.hypervolume for progress in told]
     assert front.settings["population"] == 24
     assert (np.diff(front.hypervolumes) >= 0).all()
+
+
+def test_a_space_without_a_form_in_c_has_no_flash_to_limit(toy_space, predictor):
+    space = toy_space.in_floating_point()
+    with pytest.raises(ValueError, match="flash_kb is that of a C file"):
+        qfa_search.search(space=space, predictor=type(predictor)(space), max_flash_kb=500, **QUICK)

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 import search_spaces
-from predictors import costs
+from predictors import cost_arrays, costs
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.measuring.drawing import draw_stratified
 from qfa_search.measuring.samples import Sample, Setting, read_samples
 from qfa_search.measuring.store import SampleStore
+from qfa_search.supernet.files import resolve_supernet
 
 SETTING = Setting(supernet="abc", split="val", recalibration="16x64")
 
@@ -126,3 +127,12 @@ def test_the_same_seed_draws_the_same_subnets(toy_space):
 def test_more_subnets_than_the_space_has_are_refused(toy_space):
     with pytest.raises(ValueError, match="at least 2"):
         draw_stratified(toy_space, 1, np.random.default_rng(0))
+
+
+def test_a_file_from_before_a_cost_was_known_is_read_with_it():
+    bundled = resolve_supernet("fashion-mnist")
+    samples = read_samples(bundled.samples, supernet=bundled.digest())
+    expected = cost_arrays(samples.space, samples.X[:5])
+    assert set(expected) <= set(samples.frame)
+    for name, column in expected.items():
+        assert np.array_equal(samples.frame[name][:5], column, equal_nan=True), name
