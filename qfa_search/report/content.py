@@ -97,7 +97,7 @@ def _title(fronts: Sequence[ReportedFront]) -> str:
 
 def _front(reported: ReportedFront) -> dict[str, Any]:
     front = reported.front
-    measured = np.flatnonzero(np.isfinite(front.top1_measured)).tolist()
+    by_class = np.flatnonzero(np.isfinite(front.class_top1).any(axis=1)).tolist()
     return {
         "name": reported.name,
         "file": reported.file,
@@ -113,9 +113,7 @@ def _front(reported: ReportedFront) -> dict[str, Any]:
         "costs": _costs(front.costs),
         "architecture": encoded(front.space, [front.space.layout.decode(x) for x in front.X]),
         "class_names": list(front.class_names),
-        "class_top1": {str(i): _numbers(front.class_top1[i]) for i in measured}
-        if front.class_top1.size
-        else {},
+        "class_top1": {str(i): _numbers(front.class_top1[i]) for i in by_class},
         "along": along(front),
         "hypervolumes": _numbers(front.hypervolumes),
         "held_out": _held_out(reported),

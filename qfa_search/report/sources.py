@@ -19,7 +19,7 @@ from qfa_search.measuring.samples import Samples, read_samples
 from qfa_search.report.content import ReportedFront
 from qfa_search.supernet.files import SupernetFiles, resolve_supernet
 
-# As a search that refines its predictor leaves them beside the front.
+# As a search that measures, and one that refines its predictor, leave them beside the front.
 SAMPLES_NAME, PREDICTOR_NAME = "samples.sqlite", "predictor.safetensors"
 
 
@@ -65,19 +65,18 @@ def reported(
 
 
 def samples_of(front: ParetoFront, folder: Path) -> Samples | None:
-    """Measured subnets of the front's supernet: those in `folder`, else the supernet's own.
+    """Measured subnets of the front's supernet: its own or those in `folder`, where more are.
 
     None if there are none, or if they cannot be read: the page is worth showing without.
     """
     files = _supernet_files(front)
+    found = []
     for path in (folder / SAMPLES_NAME, *((files.samples,) if files else ())):
-        try:
+        with suppress(ValueError):
             samples = read_samples(path, supernet=front.supernet_digest)
-        except ValueError:
-            continue
-        if samples.space == front.space:
-            return samples
-    return None
+            if samples.space == front.space:
+                found.append(samples)
+    return max(found, key=lambda samples: len(samples.X), default=None)
 
 
 def held_out_of(front: ParetoFront, folder: Path) -> NDArray[np.floating[Any]] | None:

@@ -31,9 +31,15 @@ def test_fronts_are_called_after_their_folders_unless_these_are_alike(front, tmp
     assert alike == [str(path / "front.json") for path in paths[::2]]
 
 
-def test_samples_beside_a_refined_front_come_first(front, samples, tmp_path):
-    _stored(samples, tmp_path / "samples.sqlite")
-    assert len(samples_of(front, tmp_path).X) == 30
+def test_samples_are_taken_from_where_more_are(front, samples, tmp_path):
+    few = replace(samples, X=samples.X[:7], frame=samples.frame[:7])
+    _stored(few, tmp_path / "run" / "samples.sqlite")
+    assert len(samples_of(front, tmp_path / "run").X) == 7
+    supernet = tmp_path / "net" / "supernet.safetensors"
+    _stored(samples, supernet.with_name("samples.sqlite"))
+    supernet.touch()
+    named = replace(front, supernet=str(supernet.parent))
+    assert len(samples_of(named, tmp_path / "run").X) == 30
 
 
 def test_samples_of_another_supernet_are_left_out(front, samples, tmp_path):
