@@ -55,7 +55,8 @@ def is_image(name: str) -> bool:
 @cache
 def _suffixes() -> tuple[str, ...]:
     """`SUFFIXES`, without those that this Pillow was built without."""
-    return tuple(s for s in SUFFIXES if s != ".avif" or features.check("avif"))
+    has_avif = "avif" in features.modules and features.check("avif")
+    return tuple(s for s in SUFFIXES if s != ".avif" or has_avif)
 
 
 @cache
