@@ -14,6 +14,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,7 @@ from qfa_search.deployment.emulator.cortex_m import (
 from qfa_search.deployment.engines import onnx_session
 from qfa_search.deployment.export import export
 from qfa_search.deployment.formats import export_format
-from qfa_search.deployment.host_c import host_c_logits, host_compiler
+from qfa_search.deployment.host_c import compiled_c, host_compiler
 from qfa_search.deployment.integers import integer_plan
 from qfa_search.deployment.onnx_file import onnx_model
 from qfa_search.deployment.plan import NetworkPlan, network_plan
@@ -190,18 +191,22 @@ def _top1(
     session = onnx_session((folder / "onnx.onnx").read_bytes())
     names = ["torch", "ort"] + (["pixels", "c"] if host_compiler() is not None else [])
     right, same = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
-    for batch, labels in images.batches(plan.resolution, BATCH):
-        pixels = pixels_of(batch, plan)
-        own = network(batch).argmax(1).numpy()
-        classes = {"torch": own, "ort": session.run(None, {"image": batch.numpy()})[0].argmax(1)}
-        if "c" in right:
-            logits = host_c_logits(folder / "net.c", pixels, network.space.n_classes)
-            classes["c"] = logits.argmax(1)
-            classes["pixels"] = network(normalized(pixels, plan)).argmax(1).numpy()
-            same["c"] += int((classes["c"] == classes["pixels"]).sum())
-        same["ort"] += int((classes["ort"] == own).sum())
-        for name in names:
-            right[name] += int((classes[name] == labels.numpy()).sum())
+    program = compiled_c(folder / "net.c", network.space.n_classes) if "c" in right else None
+    with program or nullcontext(None) as run:
+        for batch, labels in images.batches(plan.resolution, BATCH):
+            pixels = pixels_of(batch, plan)
+            own = network(batch).argmax(1).numpy()
+            classes = {
+                "torch": own,
+                "ort": session.run(None, {"image": batch.numpy()})[0].argmax(1),
+            }
+            if run is not None:
+                classes["c"] = run(pixels).argmax(1)
+                classes["pixels"] = network(normalized(pixels, plan)).argmax(1).numpy()
+                same["c"] += int((classes["c"] == classes["pixels"]).sum())
+            same["ort"] += int((classes["ort"] == own).sum())
+            for name in names:
+                right[name] += int((classes[name] == labels.numpy()).sum())
     n = len(images)
     equal = {f"{name}_equal": same[name] for name in ("ort", "c") if name in names}
     return {"images": n} | {f"{name}_top1": 100 * right[name] / n for name in names} | equal

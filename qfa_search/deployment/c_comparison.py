@@ -6,6 +6,7 @@ are brought to it and rounded to 8 bits again; the torch network then sees the s
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qfa_search.deployment.fixed_point import fixed_point_logits
-from qfa_search.deployment.host_c import host_c_logits, host_compiler
+from qfa_search.deployment.host_c import compiled_c, host_compiler
 from qfa_search.deployment.integers import integer_plan
 from qfa_search.deployment.plan import NetworkPlan
 from qfa_search.deployment.replay import Batches
@@ -91,21 +92,23 @@ def compare_c(
     """
     integers = integer_plan(plan)
     is_compiled = host_compiler() is not None
+    program = compiled_c(file, plan.space.n_classes) if is_compiled else nullcontext(None)
     n_images = n_wrong = n_equal = n_labels = n_right = n_torch_right = 0
-    for images, labels in batches:
-        pixels = pixels_of(images, plan)
-        chosen = network(normalized(pixels, plan)).argmax(1).numpy()
-        logits = fixed_point_logits(integers, pixels)
-        if is_compiled:
-            n_wrong += int((host_c_logits(file, pixels, logits.shape[1]) != logits).sum())
-        own = logits.argmax(1)
-        n_images += len(own)
-        n_equal += int((own == chosen).sum())
-        if labels is not None:
-            expected = labels.numpy()
-            n_labels += len(expected)
-            n_right += int((own == expected).sum())
-            n_torch_right += int((chosen == expected).sum())
+    with program as run:
+        for images, labels in batches:
+            pixels = pixels_of(images, plan)
+            chosen = network(normalized(pixels, plan)).argmax(1).numpy()
+            logits = fixed_point_logits(integers, pixels)
+            if run is not None:
+                n_wrong += int((run(pixels) != logits).sum())
+            own = logits.argmax(1)
+            n_images += len(own)
+            n_equal += int((own == chosen).sum())
+            if labels is not None:
+                expected = labels.numpy()
+                n_labels += len(expected)
+                n_right += int((own == expected).sum())
+                n_torch_right += int((chosen == expected).sum())
     if n_images == 0:
         raise ExportError("verification needs at least one batch of images, got none")
     found = IntegerComparison(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +37,18 @@ def host_compiler() -> str | None:
     return next((path for path in map(shutil.which, COMPILERS) if path is not None), None)
 
 
-def host_c_logits(file: Path, images: NDArray[np.uint8], n_classes: int) -> NDArray[np.int32]:
-    """What the functions of a generated file make of images.
+@contextmanager
+def compiled_c(
+    file: Path, n_classes: int
+) -> Iterator[Callable[[NDArray[np.uint8]], NDArray[np.int32]]]:
+    """The functions of a generated file, compiled for this machine as long as the block lasts.
 
     Args:
         file: The .c file, its header beside it; functions are called as its stem.
-        images: uint8 `(n, R, R, channels)`.
         n_classes: Logits of each image.
 
-    Returns:
-        int32 `(n, n_classes)`.
+    Yields:
+        From images, uint8 `(n, R, R, channels)`, to logits, int32 `(n, n_classes)`.
 
     Raises:
         ExportError: There is no compiler, or it or the program fails.
@@ -56,20 +60,19 @@ def host_c_logits(file: Path, images: NDArray[np.uint8], n_classes: int) -> NDAr
         root, name = Path(folder), file.stem
         main = _MAIN.format(name=name, upper=name.upper())
         (root / "main.c").write_text(main, encoding="utf-8")
-        include = f"-I{file.parent.resolve()}"
-        sources = [str(file.resolve()), "main.c"]
+        sources = [f"-I{file.parent.resolve()}", str(file.resolve()), "main.c"]
         built = subprocess.run(
-            [compiler, *OPTIONS, include, *sources, "-o", "net"],
-            cwd=root,
-            capture_output=True,
-            text=True,
+            [compiler, *OPTIONS, *sources, "-o", "net"], cwd=root, capture_output=True, text=True
         )
         if built.returncode != 0:
             raise ExportError(f"{compiler} refuses {file.name}: {built.stderr.strip()[:300]}")
-        done = subprocess.run(
-            [root / "net"], input=np.ascontiguousarray(images).tobytes(), capture_output=True
-        )
-    found = np.frombuffer(done.stdout, dtype=np.int32)
-    if done.returncode != 0 or found.size != len(images) * n_classes:
-        raise ExportError(f"the program of {file.name} ended with code {done.returncode}")
-    return found.reshape(len(images), n_classes)
+
+        def logits(images: NDArray[np.uint8]) -> NDArray[np.int32]:
+            given = np.ascontiguousarray(images).tobytes()
+            done = subprocess.run([root / "net"], input=given, capture_output=True)
+            found = np.frombuffer(done.stdout, dtype=np.int32)
+            if done.returncode != 0 or found.size != len(images) * n_classes:
+                raise ExportError(f"the program of {file.name} ended with code {done.returncode}")
+            return found.reshape(len(images), n_classes)
+
+        yield logits
