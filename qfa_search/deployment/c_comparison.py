@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qfa_search.deployment.comparison import Batches
 from qfa_search.deployment.fixed_point import fixed_point_logits
 from qfa_search.deployment.host_c import compiled_c, host_compiler
 from qfa_search.deployment.integers import integer_plan
 from qfa_search.deployment.plan import NetworkPlan
-from qfa_search.deployment.replay import Batches
 from qfa_search.errors import ExportError
 from qfa_search.supernet.extract import StaticNetwork
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qfa_search.deployment.comparison import Engine, EngineRun
 from qfa_search.deployment.onnx_graph import IMAGE, LOGITS
 from qfa_search.deployment.plan import NetworkPlan
-from qfa_search.deployment.replay import Engine, EngineRun
 from qfa_search.errors import ExportError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qfa_search.deployment.comparison import Batches, Comparison, Engine
 from qfa_search.deployment.plan import NetworkPlan
-from qfa_search.deployment.replay import Batches, Comparison, Engine
 from qfa_search.errors import ExportError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ExportFormat:
         missing = [name for name in wanted if find_spec(name) is None]
         if missing:
             raise ExportError(
-                f"{'verifying' if to_verify else 'writing'} {self.name} needs "
+                f"{'running' if to_verify else 'writing'} {self.name} files needs "
                 f"{' and '.join(missing)}: pip install 'qfa-search[export]'"
             )
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from qfa_search.deployment.comparison import Comparison
 from qfa_search.deployment.formats import ExportFormat, export_format
 from qfa_search.deployment.plan import NetworkPlan, network_plan
-from qfa_search.deployment.replay import Comparison
 from qfa_search.errors import ExportError
 from qfa_search.supernet.extract import StaticNetwork
 

@@ -10,6 +10,7 @@ from qfa_search.deployment.engines import GRAPH_LEVELS, onnx_engine, onnx_sessio
 from qfa_search.deployment.onnx_file import onnx_model, stored_bits
 from qfa_search.deployment.plan import network_plan
 from qfa_search.deployment.replay import replay
+from qfa_search.supernet.files import BUNDLED_SUPERNETS
 from tests.qfa_search.deployment.networks import random_images, random_network
 
 onnx = pytest.importorskip("onnx")
@@ -134,11 +135,12 @@ def test_files_of_the_bundled_space_are_as_small_as_promised(member, most):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", BUNDLED_SUPERNETS)
 @pytest.mark.parametrize("seed", range(20))
-def test_random_subnets_of_the_bundled_space_run_equally(tmp_path, seed):
+def test_random_subnets_of_bundled_spaces_run_equally(tmp_path, name, seed):
     from qfa_search import extract, load_supernet, recalibrate
 
-    supernet = load_supernet("fashion-mnist")
+    supernet = load_supernet(name)
     subnet = supernet.space.sample(np.random.default_rng(seed))
     network = extract(supernet, subnet)
     images = random_images(supernet.space, 128, subnet.resolution)

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from qfa_search import ExportError
+from qfa_search.deployment.comparison import EngineRun, Replay
 from qfa_search.deployment.engines import onnx_engine, planned_engine
 from qfa_search.deployment.onnx_file import onnx_model
 from qfa_search.deployment.plan import LayerPlan, NetworkPlan, network_plan
-from qfa_search.deployment.replay import EngineRun, Replay, replay
+from qfa_search.deployment.replay import replay
 from search_spaces import SearchSpace
 from tests.qfa_search.deployment.networks import random_images, random_network
 
