@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def batch_range(x: Tensor) -> tuple[Tensor, Tensor]:
     References:
         Bai et al., BatchQuant, NeurIPS 2021.
     """
-    x = x.detach()
+    x = in_full_precision(x.detach())
     if _memory_format(x) is torch.channels_last:
         rows = _full_rows(x)
         low, high = (e.view(-1, x.shape[1]) for e in (rows.amin(0), rows.amax(0)))
@@ -68,6 +69,33 @@ def quantization_grid(xmin: float, xmax: float, *, bits: int, signed: bool) -> t
     step = max((hi - lo) / (qmax - qmin), SMALLEST_STEP)
     zero_point = min(max(float(qmin - np.rint(lo / step)), qmin), qmax)
     return float(np.float32(step)), float(zero_point)
+
+
+def grid_on_device(xmin: Tensor, xmax: Tensor, *, bits: int, signed: bool) -> tuple[Tensor, Tensor]:
+    """`quantization_grid` as float64 scalars on the device of the range, which nobody waits for."""
+    qmin, qmax = integer_range(bits, signed=signed)
+    lo, hi = xmin.double().clamp(max=0), xmax.double().clamp(min=0)
+    is_empty = lo == hi
+    step = ((hi - lo) / (qmax - qmin)).clamp(min=SMALLEST_STEP)
+    zero_point = (qmin - (lo / step).round()).clamp(qmin, qmax)
+    rounded = step.float().double()
+    return torch.where(is_empty, 1.0, rounded), torch.where(is_empty, 0.0, zero_point)
+
+
+def in_full_precision(x: Tensor) -> Tensor:
+    """`x` in float32 if autocast made it half: half precision is too coarse for 8-bit levels."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def is_recorded() -> bool:
+    """Whether what runs now is being exported, compiled or traced."""
+    is_traced: bool = torch.jit.is_tracing()  # type: ignore[no-untyped-call, attr-defined]
+    return is_traced or torch.compiler.is_compiling()
+
+
+def leaves_gradients_out() -> bool:
+    """Whether what runs now has no gradients; a recorded program has none."""
+    return not torch.is_grad_enabled() or is_recorded()
 
 
 def range_multiplier(alpha: Tensor) -> Tensor:
@@ -104,10 +132,43 @@ def batchquant(
     References:
         Bai et al., BatchQuant, NeurIPS 2021.
     """
-    if x.dtype == torch.float16:  # autocast; half precision has too few digits for 8-bit levels
-        x = x.float()
+    x = in_full_precision(x)
     y: Tensor = _BatchQuant.apply(x, range_multiplier(alpha), offset, xmin, xmax, bits, signed)
     return y
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """A grid as the numbers of `batchquant`: u = x `gain` + `shift`, y = (q - `shift`) `level`.
+
+    Attributes:
+        gain: m / s.
+        shift: z + o.
+        level: s / m.
+        qmin: Lowest integer.
+        qmax: Highest integer.
+    """
+
+    gain: float
+    shift: float
+    level: float
+    qmin: int
+    qmax: int
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """`x` on the grid: four passes over one tensor, without any gradient."""
+        y = torch.add(x.new_full((), self.shift), x, alpha=self.gain)
+        return y.clamp_(self.qmin, self.qmax).round_().sub_(self.shift).mul_(self.level)
+
+
+def constants(
+    multiplier: Tensor, offset: Tensor, xmin: Tensor, xmax: Tensor, *, bits: int, signed: bool
+) -> Constants:
+    """The grid of `batchquant` as numbers, in one transfer from the device."""
+    m, o, low, high = torch.stack((multiplier, offset, xmin, xmax)).tolist()
+    step, zero_point = quantization_grid(low, high, bits=bits, signed=signed)
+    qmin, qmax = integer_range(bits, signed=signed)
+    return Constants(m / step, zero_point + o, step / m if m else math.inf, qmin, qmax)
 
 
 def lsq(
@@ -126,6 +187,9 @@ def lsq(
         Esser et al., Learned Step Size Quantization, ICLR 2020.
     """
     qmin, qmax = integer_range(bits, signed=signed)
+    if leaves_gradients_out():
+        step = scale.abs()
+        return (weight / step).clamp_(qmin, qmax).round_() * step
     y: Tensor = _LSQ.apply(weight, scale, qmin, qmax, 1 / math.sqrt(n_elements * qmax))
     return y
 
@@ -138,9 +202,10 @@ def lsq_initial_scale(weight: Tensor, *, bits: int) -> Tensor:
 class _BatchQuant(torch.autograd.Function):
     """The equation of `batchquant`; gradients pass inside the grid, ends included.
 
-    On activations every operation is a pass over memory. With Python numbers for the scalars the
-    forward takes four passes over one tensor; the backward works on `x` itself, so that u need
-    not be kept: the bounds of the grid are moved to the scale of `x` instead.
+    On activations every operation is a pass over memory. On a CPU the scalars are Python numbers,
+    with which the forward takes four passes over one tensor; on another device they stay there, so
+    that nothing waits for it. The backward works on `x` itself, so that u need not be kept: the
+    bounds of the grid are moved to the scale of `x` instead.
     """
 
     @staticmethod
@@ -154,15 +219,20 @@ class _BatchQuant(torch.autograd.Function):
         bits: int,
         signed: bool,
     ) -> Tensor:
-        # One transfer from the device for all four.
-        m, o, low, high = torch.stack((multiplier, offset, xmin, xmax)).tolist()
-        step, zero_point = quantization_grid(low, high, bits=bits, signed=signed)
         qmin, qmax = integer_range(bits, signed=signed)
-        level, shift = (step / m if m else math.inf), zero_point + o
-        y = torch.add(x.new_tensor(shift), x, alpha=m / step)
-        y.clamp_(qmin, qmax).round_().sub_(shift).mul_(level)
+        if _is_read_at_no_cost(x):
+            grid = constants(multiplier, offset, xmin, xmax, bits=bits, signed=signed)
+            level, shift = grid.level, grid.shift
+            ctx.grid = level, (qmin - shift) * level, (qmax - shift) * level
+            y = grid.quantize(x)
+        else:
+            step, zero_point = grid_on_device(xmin, xmax, bits=bits, signed=signed)
+            m = multiplier.double()
+            sizes, shifts = step / m, zero_point + offset.double()
+            ctx.grid = sizes, (qmin - shifts) * sizes, (qmax - shifts) * sizes
+            own, gain, size = (t.to(x.dtype) for t in (shifts, m / step, sizes))
+            y = torch.addcmul(own, x, gain).clamp_(qmin, qmax).round_().sub_(own).mul_(size)
         ctx.save_for_backward(x, y, multiplier, offset)
-        ctx.grid = level, (qmin - shift) * level, (qmax - shift) * level
         return y
 
     @staticmethod
@@ -172,11 +242,17 @@ class _BatchQuant(torch.autograd.Function):
         level, lowest, highest = ctx.grid
         layout = _memory_format(x)
         g, v, w = _vectors(layout, grad, x, y)
-        inner = _where_inside(g, v, lowest, highest)
+        where = _where_inside if isinstance(lowest, float) else _where_inside_on_device
+        inner = where(g, v, lowest, highest)
         grad_multiplier = (torch.dot(inner, v) - torch.dot(g, w)) / multiplier
         grad_offset = ((inner.sum() - g.sum()) * level).to(offset.dtype)
         grad_x = _shaped(inner, x, layout)
         return grad_x, grad_multiplier, grad_offset, None, None, None, None
+
+
+def _is_read_at_no_cost(x: Tensor) -> bool:
+    """Whether Python may look at scalars beside `x` without waiting for a device."""
+    return x.device.type == "cpu"
 
 
 def _where_inside(grad: Tensor, x: Tensor, lowest: float, highest: float) -> Tensor:
@@ -194,6 +270,15 @@ def _where_inside(grad: Tensor, x: Tensor, lowest: float, highest: float) -> Ten
         highest + slack * abs(highest) + info.tiny,
     )
     return result
+
+
+def _where_inside_on_device(grad: Tensor, x: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
+    """`_where_inside` for bounds that nobody waits for."""
+    info = torch.finfo(x.dtype)
+    slack = 2 * info.eps
+    least = lowest - slack * lowest.abs() - info.tiny
+    greatest = highest + slack * highest.abs() + info.tiny
+    return torch.where((least.to(x.dtype) < x) & (x < greatest.to(x.dtype)), grad, 0)
 
 
 class _LSQ(torch.autograd.Function):

@@ -12,7 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qfa_search.quantizers.functional import batch_range, batchquant, lsq, lsq_initial_scale
+from qfa_search.quantizers.functional import (
+    batch_range,
+    batchquant,
+    in_full_precision,
+    lsq,
+    lsq_initial_scale,
+)
 from qfa_search.supernet.depthwise import depthwise_conv2d
 from search_spaces import LayerSpec
 
@@ -89,6 +95,10 @@ class ElasticLayer(nn.Module):
     def kernel(self, kernel_size: int) -> Tensor:
         """Weights of all channels at one kernel size, made by the kernel transforms."""
         weight: Tensor = self.weight
+        with torch.autocast(weight.device.type, enabled=False):  # every size in full precision
+            return self._transformed(weight, kernel_size)
+
+    def _transformed(self, weight: Tensor, kernel_size: int) -> Tensor:
         for matrix, size in zip(self.transforms, self.kernel_sizes[-2::-1], strict=True):
             if weight.shape[-1] == kernel_size:
                 break
@@ -113,6 +123,7 @@ class ElasticLayer(nn.Module):
         weight = weight[: spec.out_channels, : spec.in_channels // spec.groups]
         if spec.bits.a_bits <= 8:
             at = self.table_index(spec, spec.bits.a_bits)
+            x = in_full_precision(x)
             x = batchquant(
                 x,
                 self.input_alpha[at],

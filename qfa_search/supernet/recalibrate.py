@@ -123,8 +123,7 @@ def _norm_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
 def _write(module: nn.Module, first: Tensor, second: Tensor) -> None:
     """Write extremes into a quantizer, mean and variance into a norm."""
     if isinstance(module, BatchQuant):
-        module.running_min.copy_(first)
-        module.running_max.copy_(second)
+        module.set_range(first, second)
     elif isinstance(module, nn.BatchNorm2d):
         assert module.running_mean is not None
         assert module.running_var is not None

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -144,3 +146,34 @@ def test_weight_scales_start_from_the_weights_of_each_kernel_size():
         for column, bits in enumerate((2, 4)):
             expected = lsq_initial_scale(layer.kernel(kernel_size), bits=bits)
             assert layer.weight_scale[row, column] == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kernel_size", [3, 5, 7])
+def test_every_kernel_size_is_quantized_in_float32_under_autocast(dtype, kernel_size):
+    torch.manual_seed(0)
+    spec = LayerSpec(
+        name="depthwise",
+        block="",
+        kind="depthwise",
+        bits=LayerBits(4, 4),
+        in_channels=8,
+        out_channels=8,
+        kernel_size=kernel_size,
+        in_size=9,
+        out_size=9,
+        groups=8,
+    )
+    layer = ElasticLayer(replace(spec, kernel_size=7), (3, 5, 7), BITS)
+    x = torch.randn(4, 8, 9, 9)
+    gradients = []
+    for is_half in (False, True):
+        layer.zero_grad()
+        with torch.autocast("cpu", dtype, enabled=is_half):
+            assert layer.kernel(kernel_size).dtype == torch.float32
+            y = layer(x, spec)
+        (y.float() * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
+        gradients.append([layer.weight_scale.grad.clone(), layer.weight.grad.clone()])
+    for exact, half in zip(*gradients, strict=True):
+        assert half.dtype == torch.float32
+        assert (half - exact).norm() < 0.15 * exact.norm()
