@@ -184,15 +184,20 @@ def data_metadata(source: str, data: Data, split_seed: int = SPLIT_SEED) -> dict
         and contents), and its split: the seed and fingerprints of labels and of file names.
     """
     split = {"seed": split_seed, "digest": data.split_digest, "files": data.files_digest}
-    found: dict[str, Any] = {
-        "data": data.name if isinstance(data, PublishedSet) else Path(source).resolve().name,
-        "classes": list(data.classes),
-        "data_digest": data.digest,
+    found = {
+        "data": Path(source).resolve().name,
         "split": {key: value for key, value in split.items() if value is not None},
+        **about_images(data),
     }
     if isinstance(data, FolderData):
         found |= {"preprocessing": ON_DISK, UPRIGHT: True}
     return found
+
+
+def about_images(data: Data) -> dict[str, Any]:
+    """What a teacher says of the images that it was trained on: a part of `data_metadata`."""
+    found: dict[str, Any] = {"classes": list(data.classes), "data_digest": data.digest}
+    return found | ({"data": data.name} if isinstance(data, PublishedSet) else {})
 
 
 def class_names(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:

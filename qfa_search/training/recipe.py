@@ -73,6 +73,7 @@ def train_supernet(
     teacher_weights: Path | None = None,
     init: Supernet | None = None,
     origins: Mapping[str, object] = NO_ORIGINS,
+    about_images: Mapping[str, object] = NO_ORIGINS,
 ) -> Trained:
     """A supernet of `space` trained on `images`.
 
@@ -91,6 +92,7 @@ def train_supernet(
         init: Where the float network starts from, as far as names and shapes agree; without
             float epochs the quantizers start from there too.
         origins: What else the training depends on, as JSON values by name, for its checkpoints.
+        about_images: What the teacher's file says of the images, as JSON values by name.
 
     Raises:
         TrainingError: The loss is not a number any more.
@@ -120,7 +122,7 @@ def train_supernet(
             logger.info("the teacher is a %s with the weights of %s", network.name, teacher_weights)
         run.phase(phase, network, plain)
         if world.is_first:
-            save_teacher(out / TEACHER_FILE, network, space, config.teacher_width)
+            save_teacher(out / TEACHER_FILE, network, space, config.teacher_width, about_images)
         teacher = Teacher(network.eval(), max(space.resolutions), space.n_classes)
 
     torch.manual_seed(config.seed)

@@ -13,7 +13,7 @@ from typing import Any
 from predictors.files import file_digest, read_metadata, write_text
 from qfa_search.errors import QFAError
 from qfa_search.images.published_set import Listed, PublishedSet
-from qfa_search.images.sources import data_for, data_metadata, list_images
+from qfa_search.images.sources import about_images, data_for, data_metadata, list_images
 from qfa_search.images.split_file import SPLIT_FILE, write_split
 from qfa_search.supernet.storage import read_supernet, save_supernet
 from qfa_search.training.config import TrainConfig, read_recipe
@@ -162,6 +162,7 @@ def train(
                 teacher_file=teacher,
                 teacher_weights=teacher_weights,
                 init=start,
+                about_images=about_images(data),
                 origins={
                     **_digests(start=init, teacher=teacher, teacher_weights=teacher_weights),
                     "images": data.digest,

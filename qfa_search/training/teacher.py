@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -40,11 +42,24 @@ def dense_teacher(space: SearchSpace, width: int) -> ResidualNetwork:
 
 
 def save_teacher(
-    path: Path, network: ResidualNetwork | PretrainedNetwork, space: SearchSpace, width: int
+    path: Path,
+    network: ResidualNetwork | PretrainedNetwork,
+    space: SearchSpace,
+    width: int,
+    about_images: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
-    """Write a trained teacher to a safetensors file, whole or not at all."""
+    """Write a trained teacher to a safetensors file, whole or not at all.
+
+    Args:
+        path: Where to.
+        network: The teacher.
+        space: Space of the images and classes that it is for.
+        width: Of a dense teacher.
+        about_images: What is known of the images that it was trained on, as JSON values by name.
+    """
     tensors = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
-    metadata: dict[str, int | str] = {
+    metadata: dict[str, object] = {
+        **about_images,
         "input_channels": space.input_channels,
         "n_classes": space.n_classes,
         "resolution": max(space.resolutions),

@@ -57,6 +57,8 @@ def test_a_folder_of_class_folders_is_all_that_training_needs(own_run, own_image
     assert metadata["split"].keys() == {"seed", "digest", "files"}
     assert metadata["classes"] == ["bright", "columns", "dark", "rows"]
     assert metadata["data_digest"] == read_split(out / "split.csv", own_images).digest
+    teacher = read_metadata(out / "teacher.safetensors", "teacher")
+    assert all(teacher[key] == metadata[key] for key in ("classes", "data_digest"))
     understood = "4 classes, train 99 (class folders), val 9 (held out of train), test 12 (held out"
     assert f"images of {own_images}: {understood} of train)" in result.stderr
     assert "about " in result.stderr
