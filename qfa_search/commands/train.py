@@ -67,7 +67,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Recipe: fashion-mnist, own-images (for folders), imagenet."
+            metavar="NAME", help="Recipe: cifar10, fashion-mnist, imagenet, own-images (folders)."
         ),
     ] = None,
     teacher: Annotated[
