@@ -19,6 +19,7 @@ from qfa_search.evolution.problem import predict_top1
 from qfa_search.evolution.seen import SeenGenomes
 from qfa_search.evolution.target import SearchTarget
 from search_spaces.genome import Genomes
+from search_spaces.plain_data import whole_number
 
 KIND = "search state"
 SAVE_SECONDS = 5.0
@@ -59,11 +60,12 @@ class StateFile:
                 "(resume=True), or choose another folder"
             )
         tensors, metadata = load_tensors(self.path, KIND)
-        _check_settings(self.path, self.settings, metadata["settings"])
         try:
+            _check_settings(self.path, self.settings, metadata["settings"])
             self.start = _from_tensors(tensors, metadata)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{self.path} is not a complete {KIND}: {error!r}") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            told = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise ValueError(f"{self.path} is not a complete {KIND}: {told}") from error
 
     def keep(self, state: SearchState) -> None:
         """Write `state` some seconds after the one before, and that of the last generation."""
@@ -128,12 +130,12 @@ def _from_tensors(tensors: Mapping[str, Any], metadata: Mapping[str, Any]) -> Se
     X, F = tensors["archive.X"], tensors["archive.F"]
     archive = Archive(X.shape[1], F.shape[1])
     archive.X, archive.F = X, F
-    archive.n_evaluated = metadata["n_evaluated"]
+    archive.n_evaluated = whole_number("n_evaluated", metadata["n_evaluated"])
     archive.least_shortfall = float(tensors["archive.least_shortfall"][0])
     rng = np.random.default_rng()
     rng.bit_generator.state = metadata["rng"]
     return SearchState(
-        generation=metadata["generation"],
+        generation=whole_number("generation", metadata["generation"]),
         population=Population(**{n: tensors[f"population.{n}"] for n in _POPULATION_ARRAYS}),
         archive=archive,
         seen=SeenGenomes.from_array(tensors["seen"]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,20 +247,24 @@ def read_samples(
             )
         only = " AND chosen=0" if drawn_only and "chosen" in _columns(connection) else ""
         names = "genome, top1, cross_entropy, n_images, seconds, seed"
-        frame = pd.read_sql_query(
-            f"SELECT {names} FROM samples WHERE {KEY}{only} ORDER BY genome",
-            connection,
-            params=settings[0].key,
-        )
+        query = f"SELECT {names} FROM samples WHERE {KEY}{only} ORDER BY genome"
+        try:
+            frame = pd.read_sql_query(query, connection, params=settings[0].key)
+        except pd.errors.DatabaseError as error:
+            raise sqlite3.DatabaseError(str(error).partition(":")[2]) from error
         return settings[0], frame
 
-    setting, frame = database.read(path, ask)
-    X = np.array([np.frombuffer(blob, np.uint8) for blob in frame["genome"]], dtype=np.int64)
-    X = X.reshape(len(frame), space.layout.n_genes)
-    frame = frame.drop(columns="genome").apply(pd.to_numeric)
-    # Files of earlier versions lack the newer costs; all follow from the genomes.
-    frame = frame.assign(**cost_arrays(space, X))
-    return Samples(space, setting, space.layout.check(X), frame)
+    with _readable(path):
+        setting, frame = database.read(path, ask)
+        X = np.array([np.frombuffer(blob, np.uint8) for blob in frame["genome"]], dtype=np.int64)
+        X = space.layout.check(X.reshape(len(frame), space.layout.n_genes))
+        frame = frame.drop(columns="genome").apply(pd.to_numeric)
+        wrong = ~frame["top1"].between(0, 100)
+        if wrong.any():
+            raise ValueError(f"{path} is damaged: it has a top1 of {frame['top1'][wrong].iloc[0]}")
+        # Files of earlier versions lack the newer costs; all follow from the genomes.
+        frame = frame.assign(**cost_arrays(space, X))
+        return Samples(space, setting, X, frame)
 
 
 def read_space(path: str | Path) -> SearchSpace:
@@ -273,7 +279,20 @@ def read_space(path: str | Path) -> SearchSpace:
         value: str = connection.execute(query).fetchone()[0]
         return value
 
-    return SearchSpace.from_dict(json.loads(database.read(path, ask)))
+    with _readable(path):
+        return SearchSpace.from_dict(json.loads(database.read(path, ask)))
+
+
+_UNREADABLE = (TypeError, KeyError, AttributeError, OverflowError, RecursionError, zlib.error)
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Tell of content that SQLite can read and nobody wrote, such as a text for a genome."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise ValueError(f"{path} is not a readable samples file: {error}") from error
 
 
 def _unpacked(blob: bytes | None, n_classes: int) -> NDArray[np.int64] | None:
