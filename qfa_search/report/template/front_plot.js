@@ -1,6 +1,7 @@
 // The front: members with error bars, samples behind them, limits, what is chosen.
 
 const NEAR = 40; // pixels from a member that still mean it
+const FAR = "far from all that the predictor was fitted to";
 const APART = 5; // pixels between error bars, so that each can be seen
 
 // One column of a front: measured top-1 where there is one, as everywhere.
@@ -210,6 +211,7 @@ function tell(note, front, { member, x, y }, content, state, { root }) {
     const { label, unit } = content.columns[name];
     lines.push(`${label}: ${number(front.costs[name][member])} ${unit}`);
   }
+  if (front.extrapolates.includes(member)) lines.push(FAR);
   note.replaceChildren(...lines.map((line) => el("div", {}, line)), strip(front, member, null));
   const share = root.getBoundingClientRect().width / root.viewBox.baseVal.width;
   const left = x * share + 14;

@@ -48,7 +48,7 @@ function memberTitle(front, member) {
   const words = [isSeveral ? `${front.name}, member ${member}` : `member ${member}`];
   if (member === front.knee) words.push("the knee");
   words.push(`input ${front.architecture.resolution[member]} × ${front.architecture.resolution[member]}`);
-  if (front.extrapolates.includes(member)) words.push("far from all that the predictor was fitted to");
+  if (front.extrapolates.includes(member)) words.push(FAR);
   return words.join(", ");
 }
 

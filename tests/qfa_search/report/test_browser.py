@@ -193,6 +193,14 @@ def test_a_click_chooses_the_member_under_it(opened, front):
     assert _chosen(driver) == ["11"]
 
 
+def test_an_extrapolation_is_told(opened, front):
+    driver = opened(replace(front, extrapolates=np.arange(12) == 3))
+    _press(driver, KEYS["home"])
+    assert "far from all" not in _text(driver, "#strips")
+    _press(driver, *[KEYS["right"]] * 3)
+    assert "far from all" in _text(driver, "#strips")
+
+
 def test_the_export_command_is_one_a_shell_understands(opened, front, tmp_path):
     driver = opened(front)
     _press(driver, KEYS["home"])

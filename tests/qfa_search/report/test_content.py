@@ -4,7 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qfa_search.report.content import ReportedFront, page_content
+from predictors import COST_COLUMNS
+from qfa_search.front.objectives import OBJECTIVES
+from qfa_search.report.content import COLUMNS, ReportedFront, page_content
 
 VERSIONS = {"python": "3"}
 
@@ -91,3 +93,7 @@ def test_a_page_needs_members(front):
         page_content([], VERSIONS)
     with pytest.raises(ValueError, match="no members"):
         _content(front.subset([]))
+
+
+def test_every_cost_and_objective_has_a_name_on_the_page():
+    assert set(OBJECTIVES) | set(COST_COLUMNS) - {"bitops"} <= set(COLUMNS)  # gbitops is shown
