@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from predictors.files import read_metadata
 from qfa_search.measuring.device import AUTO, check_device, resolve_device
+from qfa_search.measuring.memory import within_memory
 from qfa_search.measuring.parallel import Workers, run
 from qfa_search.measuring.scoring import (
     LARGEST_SEQUENTIAL_SIDE,
@@ -122,6 +123,7 @@ def measure(
     workers = workers or Workers(jobs=jobs)
     supernet, _, held_out = _workspace(config)  # raises here, before any process starts
     X = supernet.space.layout.check(X)
+    workers = within_memory(workers, supernet.space, config.recalibration)
     is_decoded = isinstance(held_out, Images)
     size = 1 if is_decoded else min(LARGEST_GROUP, -(-len(X) // workers.jobs))
     groups = (range(start, min(start + size, len(X))) for start in range(0, len(X), max(size, 1)))

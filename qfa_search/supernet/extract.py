@@ -40,14 +40,21 @@ class StaticLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Output of the layer, without the residual addition."""
+        return self.finished(self.convolved(x))
+
+    def convolved(self, x: Tensor) -> Tensor:
+        """The operation on the quantized input, before the norm."""
         x = self.input_quantizer(x)
         weight = self.weight_quantizer(self.weight)
         spec = self.spec
         if spec.kind == "linear":
             return F.linear(x, weight, self.bias)
         padding = spec.kernel_size // 2
-        x = F.conv2d(x, weight, self.bias, spec.stride, padding, groups=spec.groups)
-        return activate(self.norm(x), spec.activation)
+        return F.conv2d(x, weight, self.bias, spec.stride, padding, groups=spec.groups)
+
+    def finished(self, x: Tensor) -> Tensor:
+        """What is convolved, after norm and activation."""
+        return activate(self.norm(x), self.spec.activation)
 
 
 class StaticNetwork(nn.Module):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from qfa_search.supernet.chunks import Chunks
 from qfa_search.supernet.elastic import ElasticLayer
 from search_spaces import LayerSpec, SearchSpace, Subnet, layer_specs
+
+Maps = TypeVar("Maps", Tensor, Chunks)
 
 
 class Supernet(nn.Module):
@@ -70,11 +74,12 @@ def key(spec: LayerSpec) -> str:
 
 
 def run_layers(
-    x: Tensor, specs: tuple[LayerSpec, ...], run: Callable[[LayerSpec, Tensor], Tensor]
-) -> Tensor:
+    x: Maps, specs: tuple[LayerSpec, ...], run: Callable[[LayerSpec, Maps], Maps]
+) -> Maps:
     """The data flow between layers: residuals, squeeze-excite gates and the pooling.
 
-    Elastic and static networks share it; `run(spec, x)` computes one layer.
+    Elastic and static networks share it, and recalibration with maps in parts; `run(spec, x)`
+    computes one layer.
     """
     block, block_input = "", x
     features = x

@@ -15,8 +15,15 @@ from torch import Tensor, nn
 
 from qfa_search.quantizers.batchquant import BatchQuant
 from qfa_search.quantizers.functional import batch_range
+from qfa_search.supernet.chunks import Chunks
+from qfa_search.supernet.extract import StaticLayer, StaticNetwork
+from qfa_search.supernet.mobilenet_v3 import key, run_layers
+from search_spaces import LayerSpec
 
 Batches = Iterable[tuple[Tensor, Tensor]]
+
+# A multiple of what torch sums at once, so that the rest of the channels is summed as in one piece.
+CHANNELS_AT_A_TIME = 64
 
 NO_BATCH = "recalibration needs at least one batch of training images, got none"
 
@@ -42,8 +49,8 @@ def recalibrate(
         network: A static network; changed in place and left in evaluation mode.
         loader: Batches of (images, labels) of the training split; labels are not used.
         n_batches: How many to use, at most.
-        sequential: Layer by layer instead of batch by batch; needs memory for a layer's maps of
-            all images.
+        sequential: Layer by layer instead of batch by batch; memory holds the maps
+            of one layer of all images.
 
     Raises:
         ValueError: `loader` is empty or `n_batches` is below 1.
@@ -81,20 +88,51 @@ def _set_in_order(network: nn.Module, batches: Sequence[Tensor]) -> None:
     """Set every quantizer and norm just before it runs, in one pass over all images."""
     if not batches:
         raise ValueError(NO_BATCH)
+    network.eval()
+    device = next(network.parameters()).device
     sizes = [len(images) for images in batches]
-    shares = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
+    images = Chunks(batch.to(device) for batch in batches)
+    if isinstance(network, StaticNetwork):
+        _run_and_set(network, images, sizes)
+        return
 
     def set_statistics(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        x = inputs[0]
-        if isinstance(module, BatchQuant):
-            ranges = [torch.stack(batch_range(part)) for part in torch.split(x, sizes)]
-            _write(module, *(shares.to(x) @ torch.stack(ranges)))
-        else:
-            _write(module, *_norm_statistics(x))
+        _set_statistics(module, Chunks(torch.split(inputs[0], sizes)), sizes)
 
-    network.eval()
     with _before_quantizers_and_norms(network, set_statistics):
-        network(torch.cat(list(batches)).to(next(network.parameters()).device))
+        network(images.joined())
+
+
+def _run_and_set(network: StaticNetwork, images: Chunks, sizes: Sequence[int]) -> None:
+    """Run a network on batches of the given sizes, layer by layer, each set before it runs."""
+    specs = network.specs
+    with_residual = {spec.block for spec in specs if spec.adds_residual}
+    starts = {spec.block: spec for spec in reversed(specs)}
+
+    def run(spec: LayerSpec, x: Chunks) -> Chunks:
+        layer = network.layers[key(spec)]
+        assert isinstance(layer, StaticLayer)
+        # A residual addition needs what its block began with once more.
+        x.is_kept = spec.block in with_residual and starts[spec.block] is spec
+        _set_statistics(layer.input_quantizer, x, sizes)
+        x = x.map(layer.convolved)
+        _set_statistics(layer.norm, x, sizes)
+        return x.map(layer.finished)
+
+    run_layers(images, specs, run)
+
+
+def _set_statistics(module: nn.Module, inputs: Chunks, sizes: Sequence[int]) -> None:
+    """Set a quantizer or a norm from its input in batches; leave other modules as they are."""
+    if isinstance(module, BatchQuant):
+        ranges = torch.stack([torch.stack(batch_range(x)) for x in inputs.parts if x is not None])
+        shares = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
+        _write(module, *(shares.to(ranges) @ ranges))
+    elif isinstance(module, nn.BatchNorm2d):
+        n = CHANNELS_AT_A_TIME
+        starts = range(0, inputs.n_channels, n)
+        found = [_norm_statistics(inputs.channels(at, at + n), is_used_up=True) for at in starts]
+        _write(module, *(torch.cat(values) for values in zip(*found, strict=True)))
 
 
 @contextmanager
@@ -114,10 +152,11 @@ def _before_quantizers_and_norms(
             hook.remove()
 
 
-def _norm_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+def _norm_statistics(x: Tensor, *, is_used_up: bool = False) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of every channel; on a CPU ten times as fast as torch.var_mean."""
     mean = x.mean((0, 2, 3))
-    return mean, (x - mean[:, None, None]).square_().mean((0, 2, 3))
+    centred = torch.sub(x, mean[:, None, None], out=x if is_used_up else None)
+    return mean, centred.square_().mean((0, 2, 3))
 
 
 def _write(module: nn.Module, first: Tensor, second: Tensor) -> None:

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import search_spaces
@@ -198,3 +201,15 @@ def test_an_unreadable_supernet_is_refused_by_name(tmp_path, toy_supernet, damag
         path.write_bytes(b"not a supernet at all")
     with pytest.raises(ValueError, match=r"s\.safetensors"):
         read_supernet(path)
+
+
+def test_maps_in_parts_give_the_statistics_of_one_pass_over_all_images(toy_supernet, toy_space):
+    batches = [(torch.rand(16, 1, 16, 16), torch.zeros(16)) for _ in range(3)]
+    for subnet in (toy_space.largest(), toy_space.smallest()):
+        subnet = replace(subnet, resolution=16)
+        in_parts = extract(toy_supernet, subnet)
+        recalibrate(in_parts, batches, sequential=True)
+        in_one = extract(toy_supernet, subnet)
+        recalibrate(nn.Sequential(in_one), batches, sequential=True)
+        for name, value in in_one.state_dict().items():
+            assert torch.equal(in_parts.state_dict()[name], value), name
