@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qfa_search.commands.terminal import open_streams
+from qfa_search.commands.train_progress import training_progress
 from qfa_search.commands.train_report import (
     notes_on_stderr,
     print_dry_run,
     print_result,
-    progress_bars,
     space_in_words,
     tell,
     tell_images,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from qfa_search.images.published_set import Listed
     from qfa_search.supernet.files import SupernetFiles
     from qfa_search.training.config import TrainConfig
+    from qfa_search.training.estimate import PhaseTime
     from search_spaces import SearchSpace
 
 PUBLISHED_SETS = ("fashion-mnist", "cifar10")
@@ -67,7 +70,16 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Recipe: cifar10, fashion-mnist, imagenet, own-images (folders)."
+            metavar="NAME|FILE",
+            help="Recipe: cifar10, fashion-mnist, imagenet, own-images (folders), or a .toml file.",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any field of the recipe, as recipe.toml in --out names them; again for more.",
         ),
     ] = None,
     teacher: Annotated[
@@ -169,15 +181,16 @@ def train(
         missing = "--data" if data is None else "--out"
         raise typer.BadParameter(f"missing option {missing} (only --dry-run does without)")
     if resolution is not None and (space is not None or data in (None, *PUBLISHED_SETS)):
-        raise typer.BadParameter("--resolution goes with a folder as --data and without --space")
+        raise typer.BadParameter(f"--resolution {_why_not_fitted(data, space)}")
     is_folder = data is not None and data not in PUBLISHED_SETS
     fits = {"--bits": bits, "--fit-ram-kb": fit_ram_kb, "--fit-flash-kb": fit_flash_kb}
     for option, value in fits.items():
         if value is not None and (space is not None or not is_folder):
-            raise typer.BadParameter(f"{option} goes with a folder as --data and without --space")
+            raise typer.BadParameter(f"{option} {_why_not_fitted(data, space)}")
     wanted = _wanted(bits, fit_ram_kb, fit_flash_kb)
 
     from qfa_search.training.config import preset as load_preset
+    from qfa_search.training.config import settings
 
     recipe = preset or ("own-images" if is_folder else data or "fashion-mnist")
     given = {
@@ -193,15 +206,20 @@ def train(
         "seed": seed,
     }
     changes = {key: value for key, value in given.items() if value is not None}
+    changes |= settings(set_ or ())
     # Who counts in epochs wants no least number of steps.
-    changes |= {key.replace("epochs", "steps"): 0 for key in changes if key.endswith("epochs")}
+    steps = {key.replace("epochs", "steps"): 0 for key in changes if key.endswith("epochs")}
+    changes = {**steps, **changes}
     if teacher_weights is not None and (teacher is not None or teacher_epochs == 0):
         raise typer.BadParameter("--teacher-weights FILE is tuned: no --teacher, no 0 epochs of it")
     if teacher is not None or teacher_epochs == 0:
         changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
     config = load_preset(recipe, **changes)
-    if continue_steps is not None and (init is None or space is not None or minutes is not None):
-        raise typer.BadParameter("--continue goes with --init DIR, without --space and --minutes")
+    if continue_steps is not None and init is None:
+        raise typer.BadParameter("--continue needs --init DIR: the training that goes on")
+    for option, given_too in (("--space", space), ("--minutes", minutes)):
+        if continue_steps is not None and given_too is not None:
+            raise typer.BadParameter(f"--continue goes without {option}: that of --init stays")
 
     from qfa_search.images.folder_space import check_resolution
     from qfa_search.images.sources import data_for, is_too_large
@@ -249,11 +267,12 @@ def train(
         tell_images(listed)
     if resume and minutes is not None:
         config = stored_recipe(out) or config
-    elif not resume and (minutes is not None or not (quiet or is_worker)):
+    times: list[PhaseTime] = []
+    if (minutes is not None and not resume) or not (quiet or is_worker):
         times = phase_times(chosen, n_images, config, processes=n, is_teacher_run_along=along)
-        if minutes is not None:
+        if minutes is not None and not resume:
             config, times = within_minutes(config, times, minutes)
-        if not quiet:
+        if not (quiet or resume):
             tell(f"{space_in_words(chosen)}; as a file: {out / 'space.toml'}")
             tell(told(times, n))
     work = partial(
@@ -268,6 +287,7 @@ def train(
         teacher_weights=teacher_weights,
         init=start,
         tensorboard=tensorboard,
+        times=times,
         quiet=quiet,
     )
     try:
@@ -297,13 +317,17 @@ def _train_here(
     teacher_weights: Path | None,
     init: Path | None,
     tensorboard: bool,
+    times: list[PhaseTime],
     quiet: bool,
 ) -> None:
     """Train in this process; the first of several shows the progress."""
     from qfa_search.training.run import train as run
 
+    if multiprocessing.parent_process() is not None:  # one of several of this machine
+        open_streams()
     is_first = os.environ.get("RANK", "0") == "0"
-    with notes_on_stderr(quiet or not is_first), progress_bars(quiet or not is_first) as show:
+    is_silent = quiet or not is_first
+    with notes_on_stderr(is_silent), training_progress(is_silent, times) as show:
         run(
             space,
             data,
@@ -317,6 +341,15 @@ def _train_here(
             tensorboard=tensorboard,
             on_step=show,
         )
+
+
+def _why_not_fitted(data: str | None, space: str | None) -> str:
+    """The one reason why an option of a fitted space does not apply."""
+    if space is not None:
+        return f"goes without --space: {space} says it"
+    if data is None:
+        return "fits a space to a folder: give one as --data"
+    return f"fits a space to a folder: {data} has a space of its own"
 
 
 def _space(

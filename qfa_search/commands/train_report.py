@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shlex
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +17,8 @@ from qfa_search.images.names import printable, printable_lines
 if TYPE_CHECKING:
     from qfa_search.images.published_set import Listed
     from qfa_search.training.config import TrainConfig
-    from qfa_search.training.phase import Progress
     from search_spaces import SearchSpace
 
-SHOW_SECONDS = 1.0
 PREDICTOR_FILE = "predictor.safetensors"
 
 
@@ -135,48 +132,6 @@ def print_dry_run(
             f"{phase.seconds_per_step:.2f} s each{scaled}: {duration(phase.seconds)}"
         )
     typer.echo(f"{n_images:,} images: {told(times, processes)}, without decoding them")
-
-
-@contextmanager
-def progress_bars(quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Progress bars on stderr, one for each phase."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    bars = Bars(
-        TextColumn("{task.description}"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[state]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=quiet,
-    )
-    tasks: dict[str, object] = {}
-    shown = 0.0
-
-    def show(progress: Progress) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if progress.step < progress.n_steps and now - shown < SHOW_SECONDS:
-            return
-        shown = now
-        bars.start()
-        if progress.phase not in tasks:
-            tasks[progress.phase] = bars.add_task(progress.phase, total=progress.n_steps, state="")
-        losses = " ".join(f"{loss:.3f}" for loss in progress.losses)
-        bars.update(
-            tasks[progress.phase],  # type: ignore[arg-type]
-            completed=progress.step,
-            state=f"loss {losses}, {progress.images_per_second:.0f} images/s",
-        )
-
-    try:
-        yield show
-    finally:
-        if bars.live.is_started:
-            bars.stop()
 
 
 class _PlainFormatter(logging.Formatter):

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 PRESETS = ("cifar10", "fashion-mnist", "own-images", "imagenet")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16", "float16")
 SUBNET_LOSSES = ("mean", "sum")
+KINDS: dict[str, tuple[type, str]] = {
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+    "bool": (bool, "true or false"),
+    "str": (str, "a word"),
+}
 PhaseName = Literal["teacher", "float", "mixed", "quantized"]
 
 
@@ -153,12 +161,69 @@ def read_recipe(values: Mapping[str, Any]) -> TrainConfig:
 
 
 def preset(name: str, **changes: Any) -> TrainConfig:
-    """A recipe that comes with the package, with some of its fields changed.
+    """A recipe of the package or of a TOML file, with some of its fields changed.
+
+    Args:
+        name: One of `PRESETS`, or a file that ends in ".toml"; what it leaves out has the value
+            that `TrainConfig` gives it.
+        changes: Fields by name.
 
     Raises:
-        ValueError: No such recipe, or a value out of range.
+        ValueError: No such recipe or file, an unknown field, or a value of the wrong type or out
+            of range.
     """
+    if name.endswith(".toml"):
+        try:
+            values = tomllib.loads(Path(name).read_text(encoding="utf-8-sig"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ValueError(f"{name} is not a readable recipe: {error}") from None
+        try:
+            return TrainConfig(**checked({**values, **changes}))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
+        known = f"choose one of {', '.join(PRESETS)}, or a file that ends in .toml"
+        raise ValueError(f"unknown preset {name!r}: {known}")
     text = (files("qfa_search.training") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    return TrainConfig(**{**tomllib.loads(text), **changes})
+    return TrainConfig(**checked({**tomllib.loads(text), **changes}))
+
+
+def settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Fields of a recipe from texts like "flip=false" or "optimizer=sgd".
+
+    Raises:
+        ValueError: A text of another form, an unknown field or a value of the wrong type.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = (part.strip() for part in pair.partition("="))
+        if not (name and equals and text):
+            raise ValueError(f"expected NAME=VALUE, as in flip=false, got {pair!r}")
+        try:
+            (value,) = tomllib.loads(f"value = {text}").values()
+        except (ValueError, tomllib.TOMLDecodeError):
+            value = text  # a word without quotes
+        found |= checked({name: value})
+    return found
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a recipe by name, each with a value of its type; whole numbers serve as decimals.
+
+    Raises:
+        ValueError: An unknown field, named with the nearest known one, or a value of another type.
+    """
+    types = {field.name: str(field.type) for field in fields(TrainConfig)}
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in types:
+            near = get_close_matches(name, types, n=1, cutoff=0.0)
+            raise ValueError(f"a recipe has no {name!r}; the nearest is {near[0]!r}")
+        wanted = types[name]
+        if wanted == "float" and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        kind, words = KINDS[wanted if wanted in KINDS else "str"]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{name} must be {words}, got {value!r}")
+        found[name] = value
+    return found

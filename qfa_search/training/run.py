@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from predictors.files import file_digest, read_metadata, write_text
+from predictors.files import file_digest, locked_folder, read_metadata, write_text
 from qfa_search.errors import QFAError
 from qfa_search.images.published_set import Listed, PublishedSet
 from qfa_search.images.sources import about_images, data_for, data_metadata, list_images
 from qfa_search.images.split_file import SPLIT_FILE, write_split
 from qfa_search.supernet.storage import read_supernet, save_supernet
-from qfa_search.training.config import TrainConfig, read_recipe
-from qfa_search.training.distributed import join_world
+from qfa_search.training.config import TrainConfig, preset, read_recipe
+from qfa_search.training.distributed import World, join_world
 from qfa_search.training.lengths import steps_of_phases
 from qfa_search.training.metrics import metrics_writer
 from qfa_search.training.phase import Progress
@@ -28,7 +29,7 @@ from search_spaces import SearchSpace, to_toml
 
 SUPERNET_FILE = "supernet.safetensors"
 SPACE_FILE = "space.toml"
-RECIPE_FILE = "recipe.json"
+RECIPE_FILE = "recipe.toml"
 
 
 def check_out(out: Path, *, resume: bool) -> None:
@@ -64,7 +65,7 @@ def stored_recipe(out: Path) -> TrainConfig | None:
     path = out / RECIPE_FILE
     if not path.is_file():
         return None
-    return read_recipe(json.loads(path.read_text(encoding="utf-8")))
+    return preset(str(path))
 
 
 def list_to_train(
@@ -132,11 +133,16 @@ def train(
         listed = list_to_train(source, out, resume=resume, starts=starts)
     data = data_for(listed, space)
     start = None if init is None else read_supernet(init)[0]
-    out.mkdir(parents=True, exist_ok=True)
-    with join_world() as world, metrics_writer(out, tensorboard=tensorboard) as write_metrics:
+    with (
+        join_world() as world,
+        _alone_in(out, world),
+        metrics_writer(out, tensorboard=tensorboard) as write_metrics,
+    ):
         if world.is_first:
-            write_text(out / SPACE_FILE, to_toml(space))
-            write_text(out / RECIPE_FILE, json.dumps(asdict(config), indent=1) + "\n")
+            check_out(out, resume=resume)  # again: now nobody else can write to it
+            if not (resume and any(out.glob("*.ckpt"))):  # else they tell what was begun
+                write_text(out / SPACE_FILE, to_toml(space))
+                write_text(out / RECIPE_FILE, _as_toml(config))
             if teacher is not None and not (out / TEACHER_FILE).exists():
                 shutil.copyfile(teacher, out / TEACHER_FILE)
             if not isinstance(data, PublishedSet):
@@ -179,6 +185,27 @@ def train(
             }
             save_supernet(path, trained.supernet, metadata)
     return path
+
+
+@contextmanager
+def _alone_in(out: Path, world: World) -> Iterator[None]:
+    """The folder of a training, which no other command writes to until the block ends.
+
+    Raises:
+        QFAError: Another one does, or nothing can be written there.
+    """
+    with ExitStack() as stack:
+        if world.is_first:
+            try:
+                stack.enter_context(locked_folder(out))
+            except OSError as error:
+                raise QFAError(f"cannot use {out}: {error.strerror or error}") from None
+        yield
+
+
+def _as_toml(config: TrainConfig) -> str:
+    """A recipe as a file for `--preset`: numbers, words and truth values look as in JSON."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(config).items())
 
 
 def _digests(**given: Path | None) -> dict[str, object]:

@@ -1,6 +1,9 @@
+import json
+from dataclasses import asdict
+
 import pytest
 
-from qfa_search.training.config import PRESETS, TrainConfig, preset, read_recipe
+from qfa_search.training.config import PRESETS, TrainConfig, preset, read_recipe, settings
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -54,3 +57,50 @@ def test_bad_settings_are_named(changes, message):
 def test_an_unknown_preset_is_told_with_the_known_ones():
     with pytest.raises(ValueError, match="fashion-mnist, own-images, imagenet"):
         preset("cifar")
+
+
+def test_every_field_can_be_set_by_name():
+    words = ["flip=false", "optimizer=sgd", "epochs=3", "views = 4", 'precision="bfloat16"']
+    assert settings(words) == {
+        "flip": False,
+        "optimizer": "sgd",
+        "epochs": 3.0,
+        "views": 4,
+        "precision": "bfloat16",
+    }
+    for name, value in asdict(preset("imagenet")).items():
+        assert settings([f"{name}={json.dumps(value)}"]) == {name: value}
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("flip", "expected NAME=VALUE, as in flip=false, got 'flip'"),
+        ("flop=true", "a recipe has no 'flop'; the nearest is 'flip'"),
+        ("flip=1", "flip must be true or false, got 1"),
+        ("batch_size=32.5", "batch_size must be a whole number, got 32.5"),
+        ("batch_size=true", "batch_size must be a whole number, got True"),
+        ("epochs=many", "epochs must be a number, got 'many'"),
+        ("optimizer=3", "optimizer must be a word, got 3"),
+    ],
+)
+def test_a_setting_that_is_none_is_told(pair, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        settings([pair])
+
+
+def test_a_recipe_comes_from_a_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("flip = false\nepochs = 3\n", encoding="utf-8-sig")
+    assert preset(str(path), seed=2) == TrainConfig(flip=False, epochs=3.0, seed=2)
+    for text, message in (
+        ("flop = 1", "mine.toml: a recipe has no 'flop'"),
+        ("epochs = -1", "mine.toml: epochs must be a positive number"),
+        ("epochs", "mine.toml is not a readable recipe"),
+        ("[a]", "mine.toml: a recipe has no 'a'"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            preset(str(path))
+    with pytest.raises(ValueError, match="is not a readable recipe"):
+        preset(str(tmp_path / "none.toml"))
