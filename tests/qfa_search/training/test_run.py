@@ -2,18 +2,19 @@ import csv
 import logging
 import shutil
 import time
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 import search_spaces
-from predictors.files import file_digest, read_metadata
+from predictors.files import file_digest, locked_folder, read_metadata
 from qfa_search.cli import app
-from qfa_search.errors import DataError
+from qfa_search.errors import CheckpointMismatchError, DataError, QFAError
 from qfa_search.images.split_file import read_split
 from qfa_search.measuring.scoring import RecalibrationSetting
 from qfa_search.measuring.subnets import MeasureConfig, measure_all
-from qfa_search.training.config import TrainConfig
+from qfa_search.training.config import TrainConfig, preset
 from qfa_search.training.run import train
 from tests.training_commands import SAVES_EVERY_STEP, TINY, finish, start, train_command
 
@@ -272,3 +273,23 @@ def test_the_weights_of_others_teach(own_images, tmp_path):
     assert metadata["network"] == "squeezenet1_1"
     on = _invoke(*to[:4], tmp_path / "on", "--init", out, "--continue", 2, "--processes", 1)
     assert on.exit_code == 0, on.output
+
+
+def test_two_trainings_into_one_folder_are_not_both_run(tmp_path, toy_space, image_folder):
+    with locked_folder(tmp_path), pytest.raises(QFAError, match="another command is writing"):
+        train(toy_space, str(image_folder), tmp_path, SHORT, on_step=_ignore)
+    assert not any(tmp_path.iterdir())
+
+
+def test_another_space_is_refused_and_what_was_begun_stays(tmp_path, toy_space, image_folder):
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_space, str(image_folder), tmp_path, SHORT, on_step=interrupt)
+    files = {name: (tmp_path / name).read_bytes() for name in ("space.toml", "recipe.toml")}
+    assert preset(str(tmp_path / "recipe.toml")) == SHORT
+    other = replace(toy_space, bit_choices=(2, 4, 8))
+    with pytest.raises(CheckpointMismatchError, match="another space: bit_choices"):
+        train(other, str(image_folder), tmp_path, SHORT, resume=True, on_step=_ignore)
+    assert files == {name: (tmp_path / name).read_bytes() for name in files}
