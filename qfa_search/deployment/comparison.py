@@ -171,6 +171,14 @@ class Comparison(Protocol):
         """Its name."""
 
     @property
+    def n_images(self) -> int:
+        """Images compared."""
+
+    @property
+    def top1(self) -> float | None:
+        """Percent that it gets right; None without labels."""
+
+    @property
     def failure(self) -> str | None:
         """Why it does not run the network; None if it does."""
 

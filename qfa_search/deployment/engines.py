@@ -72,7 +72,7 @@ def onnx_engine(path: Path, plan: NetworkPlan, level: str) -> Engine:
     itself = onnx_session(content, level, name=str(path))
 
     def run(images: NDArray[np.float32]) -> EngineRun:
-        codes = told.run(list(names), {IMAGE: images})
+        *codes, _ = told.run([*names, LOGITS], {IMAGE: images})
         (logits,) = itself.run([LOGITS], {IMAGE: images})
         return EngineRun(dict(zip(names.values(), codes, strict=True)), logits)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from predictors import costs
 from predictors.counts import layer_bitops
 from qfa_search.deployment.formats import ExportFormat, ExportOptions
 from qfa_search.deployment.plan import Floats, LayerPlan, NetworkPlan
@@ -73,6 +74,7 @@ def sidecar(
         "package_version": version("qfa-search"),
         "opset": options.opset if chosen.name == "onnx" else None,
         "verified": verification is not None and verification.passed,
+        "top1": _top1(verification),
         "verification": None if verification is None else verification.to_dict(),
         "files": {
             path.name: {
@@ -87,9 +89,23 @@ def sidecar(
         "resolution": plan.resolution,
         "class_names": plan.class_names,
         "preprocessing": None if preprocessing is None else preprocessing.to_dict(),
+        "costs": _costs(plan),
         "totals": {name: sum(layer[name] for layer in layers) for name in totals},
         "layers": layers,
     }
+
+
+def _top1(verification: Verification | None) -> dict[str, Any] | None:
+    """Top-1 of the file, by what runs it, on the images that it was verified on."""
+    seen = () if verification is None else verification.comparisons
+    found = {each.engine: each.top1 for each in seen if each.top1 is not None}
+    return {"n_images": seen[0].n_images, "by_engine": found} if found else None
+
+
+def _costs(plan: NetworkPlan) -> dict[str, float]:
+    """Every cost column that the subnet has."""
+    frame = costs(plan.space, plan.space.layout.encode(plan.subnet)[None])
+    return {str(name): float(value) for name, value in frame.iloc[0].dropna().items()}
 
 
 def sidecar_text(about: Mapping[str, Any]) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from qfa_search.deployment.comparison import Comparison
@@ -17,7 +20,7 @@ from qfa_search.supernet.extract import StaticNetwork
 
 BATCH_PIXELS = 100 * 28 * 28  # of images that run at once, so that large ones fit into memory
 
-Images = Tensor | Iterable[tuple[Tensor, Tensor]]
+Images = Tensor | NDArray[np.float32] | Iterable[tuple[Tensor, Tensor]]
 """Normalized images `(n, channels, R, R)`, or batches of them with labels."""
 
 
@@ -102,16 +105,25 @@ def verify_plan(
         raise ExportError(
             f"the network is on {device}: verification runs on the CPU, move it there"
         )
-    batches = _parts(images, plan.resolution)
+    batches = _parts(images, plan)
     return Verification(file=file, comparisons=chosen.compare(network, plan, file, batches))
 
 
-def _parts(images: Images, resolution: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+def _parts(images: Images, plan: NetworkPlan) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Images in parts that memory can hold the maps of."""
-    size = max(1, BATCH_PIXELS // resolution**2)
+    side = plan.resolution
+    expected = plan.space.input_channels, side, side
+    size = max(1, BATCH_PIXELS // side**2)
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(images)
     batches = [(images, None)] if isinstance(images, Tensor) else images
     for pixels, labels in batches:
-        parts = pixels.split(size)
+        if tuple(pixels.shape[1:]) != expected:
+            raise ValueError(
+                f"expected images of shape (n, {', '.join(map(str, expected))}), got "
+                f"{tuple(pixels.shape)}"
+            )
+        parts = pixels.float().split(size)
         if labels is None:
             yield from ((part, None) for part in parts)
         else:

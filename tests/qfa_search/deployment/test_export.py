@@ -51,7 +51,9 @@ def test_an_exported_file_is_verified_and_described(network, batches, tmp_path):
     assert about["totals"]["macs"] == predictors.macs(network.space, network.subnet)
     assert about["totals"]["bitops"] == predictors.bitops(network.space, network.subnet)
     assert len(about["layers"]) == len(network.specs)
-    assert about["verification"]["engines"][0]["top1"] is not None
+    assert about["top1"]["n_images"] == 30
+    assert 0 <= about["top1"]["by_engine"]["onnxruntime (all)"] <= 100
+    assert about["costs"]["macs"] == about["totals"]["macs"]
     carried = json.loads(onnx.load(tmp_path / "m.onnx").metadata_props[0].value)
     assert carried["subnet"] == network.subnet.to_dict()
     assert carried["class_names"] == list(NAMES)
@@ -131,6 +133,22 @@ def test_a_file_of_another_network_is_not_verified(network, batches, tmp_path, t
     smaller = random_network(toy_space, toy_space.smallest())
     with pytest.raises(ExportError):
         verify_export(smaller, tmp_path / "m.onnx", random_images(toy_space, 2, 12))
+
+
+def test_a_network_in_floating_point_is_verified_by_its_logits(toy_space, tmp_path):
+    space = toy_space.in_floating_point()
+    network = random_network(space, space.largest())
+    images = random_images(space, 9, 16).numpy()
+    done = export_onnx(network, tmp_path / "m.onnx", images=images)
+    assert {found.n_codes for found in done.verification.comparisons} == {0}
+    other = random_network(space, space.largest(), seed=1)
+    assert "logits differ" in verify_export(other, tmp_path / "m.onnx", images).failure
+
+
+def test_images_of_another_resolution_are_refused(network, tmp_path):
+    with pytest.raises(ValueError, match=r"expected images of shape \(n, 1, 1[26], 1[26]\), got"):
+        export_onnx(network, tmp_path / "m.onnx", images=torch.zeros(2, 1, 9, 9))
+    assert not (tmp_path / "m.onnx").exists()
 
 
 def test_without_images_nothing_is_claimed(network, tmp_path):

@@ -10,6 +10,7 @@ from qfa_search.deployment.engines import GRAPH_LEVELS, onnx_engine, onnx_sessio
 from qfa_search.deployment.onnx_file import onnx_model, stored_bits
 from qfa_search.deployment.plan import network_plan
 from qfa_search.deployment.replay import replay
+from qfa_search.errors import ExportError
 from qfa_search.supernet.files import BUNDLED_SUPERNETS
 from tests.qfa_search.deployment.networks import random_images, random_network
 
@@ -108,6 +109,11 @@ def test_nothing_that_runtimes_fuse_wrongly_stands_before_a_quantizer(toy_space)
             if node.op_type == "QuantizeLinear":
                 assert producers[node.input[0]] in ("Add", "Min")
                 assert kinds[node.input[2]] == onnx.TensorProto.UINT8
+
+
+def test_what_the_runtime_does_not_load_is_one_line():
+    with pytest.raises(ExportError, match=r"^onnxruntime [\d.]+ does not load m.onnx: [^\n]*$"):
+        onnx_session(b"nothing", name="m.onnx")
 
 
 def test_an_unknown_opset_is_refused(toy_space):
