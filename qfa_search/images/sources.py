@@ -160,9 +160,12 @@ def open_as_trained(
         metadata: Its metadata.
 
     Raises:
+        ValueError: The supernet does not say how its images were split.
         DataError: There are no such images, or of other classes.
         CheckpointMismatchError: They are other images than those of the training.
     """
+    if not _is_sound(metadata) or "split" not in metadata:
+        raise ValueError(f"{printable(weights)} does not say how its images were split")
     is_on_disk = metadata.get("preprocessing") == ON_DISK
     listed = _listed_as_trained(source, weights, metadata)
     if len(listed.classes) != space.n_classes:
@@ -202,7 +205,7 @@ def about_images(data: Data) -> dict[str, Any]:
 
 def class_names(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Names of a supernet's classes in the order of its outputs; None if it does not know them."""
-    if "classes" in metadata:
+    if "classes" in metadata and _is_sound(metadata):
         return tuple(metadata["classes"])
     name = published_name(metadata)
     return None if name is None else PUBLISHED_SETS[name](SPLIT_SEED).classes
@@ -210,9 +213,10 @@ def class_names(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def published_name(metadata: Mapping[str, Any]) -> str | None:
     """The published set that a supernet was trained on; None for a folder, whatever its name."""
-    is_folder = "files" in metadata.get("split", {})
     name = str(metadata.get("data"))
-    return name if name in PUBLISHED_SETS and not is_folder else None
+    if name not in PUBLISHED_SETS or not _is_sound(metadata):
+        return None
+    return None if "files" in metadata.get("split", {}) else name
 
 
 def _listed_as_trained(source: str, weights: Path, metadata: Mapping[str, Any]) -> Listed:
@@ -239,6 +243,8 @@ def _known(starts: Sequence[Path]) -> KnownImages:
     """What is stored beside supernets and teachers of the images that they were trained on."""
     known = KnownImages()
     for start in starts:
+        if not start.is_file():  # which is told where it is read
+            continue
         metadata = _start_metadata(start)
         stored = start.with_name(SPLIT_FILE)
         files = metadata.get("split", {}).get("files")
@@ -281,7 +287,21 @@ def _start_metadata(start: Path) -> dict[str, Any]:
     """Metadata of a supernet or a teacher; nothing of what is neither, which is told later."""
     for kind in ("supernet", "teacher"):
         try:
-            return read_metadata(start, kind)
+            metadata = read_metadata(start, kind)
         except ValueError:
             continue
+        return metadata if _is_sound(metadata) else {}
     return {}
+
+
+def _is_sound(metadata: Mapping[str, Any]) -> bool:
+    """Whether what the metadata of a file say of its images has the right types."""
+    split, names = metadata.get("split", {"seed": SPLIT_SEED}), metadata.get("classes", [])
+    return (
+        isinstance(split, Mapping)
+        and isinstance(split.get("seed"), int)
+        and all(isinstance(split.get(key), str | None) for key in ("digest", "files"))
+        and isinstance(names, list)
+        and all(isinstance(name, str) for name in names)
+        and all(isinstance(metadata.get(key), str | None) for key in ("data", "data_digest"))
+    )

@@ -152,6 +152,27 @@ def test_given_splits_that_hold_images_of_the_start_are_told(run, tmp_path, capl
     assert "the given start was trained on 50 of 60 test images" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"split": 5},
+        {"split": {}},
+        {"split": {"seed": "0"}},
+        {"split": {"seed": 0, "files": 7}},
+        {"classes": 3},
+        {"classes": [1, 2, 3]},
+        {"data_digest": []},
+    ],
+)
+def test_metadata_of_other_types_are_refused_in_a_line(run, damage):
+    root, weights, metadata = run
+    with pytest.raises(ValueError, match="does not say how its images were split"):
+        _open((root, weights, metadata | damage))
+    assert class_names(metadata | damage) is None
+    save_tensors(weights, "supernet", {}, metadata | damage)
+    list_images(str(root), starts=[weights])
+
+
 def test_a_start_of_other_classes_is_told(run, caplog):
     (run[0] / "zebra").rename(run[0] / "gnu")
     list_images(str(run[0]), starts=[run[1]])
