@@ -63,7 +63,7 @@ def export(
     if out.exists():
         raise QFAError(f"{out} exists already: choose another --out, or remove it")
     chosen = export_format(None if format is None else format.value, out)
-    chosen.check(ExportOptions(opset=opset), to_verify=not no_verify)
+    chosen.check(out, ExportOptions(opset=opset), to_verify=not no_verify)
     check_target(out)
     files = resolve_supernet(supernet)
     member = read_subnet(subnet, files.space(), files.digest())

@@ -75,7 +75,7 @@ def export(
     path = Path(file)
     chosen = export_format(format, path)
     options = ExportOptions(opset=opset)
-    chosen.check(options, to_verify=images is not None)
+    chosen.check(path, options, to_verify=images is not None)
     check_target(path)
     origin = dict(origin or {})
     plan = network_plan(

@@ -47,6 +47,7 @@ class ExportFormat:
         write_packages: What writing needs beside the core install.
         verify_packages: What running needs.
         n_images: Validation images that it is verified on unless told otherwise.
+        check_file: Raises a ValueError for a path that the file cannot have.
     """
 
     name: str
@@ -57,14 +58,16 @@ class ExportFormat:
     write_packages: tuple[str, ...] = ()
     verify_packages: tuple[str, ...] = ()
     n_images: int = 500
+    check_file: Callable[[Path], None] = lambda file: None
 
-    def check(self, options: ExportOptions, *, to_verify: bool) -> None:
+    def check(self, file: Path, options: ExportOptions, *, to_verify: bool) -> None:
         """Refuse early what writing or verifying would refuse late.
 
         Raises:
             ExportError: A package is missing.
-            ValueError: The format has no such option.
+            ValueError: The format has no such option or no such file.
         """
+        self.check_file(file)
         self.stored_bits(8, options)
         self.check_installed(to_verify=False)
         if to_verify:
@@ -180,6 +183,18 @@ def _write_c(plan: NetworkPlan, path: Path, options: ExportOptions) -> tuple[Pat
     return path, path.with_suffix(".h")
 
 
+def _check_c_file(file: Path) -> None:
+    from qfa_search.deployment.c_source import NAME
+
+    if file.suffix != ".c":
+        raise ValueError(f"a C file ends in .c and its header in .h, got {file.name}")
+    if not NAME.fullmatch(file.stem):
+        raise ValueError(
+            f"functions are called as the file, and {file.stem!r} is no name in C: use letters, "
+            "digits and _"
+        )
+
+
 def _compare_c(
     network: StaticNetwork, plan: NetworkPlan, file: Path, batches: Batches
 ) -> tuple[Comparison, ...]:
@@ -227,6 +242,7 @@ FORMATS = (
         suffix=".c",
         write=_write_c,
         compare=_compare_c,
+        check_file=_check_c_file,
         stored_bits=lambda w_bits, options: min(w_bits, 8),
     ),
 )

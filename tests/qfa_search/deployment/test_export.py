@@ -101,6 +101,13 @@ def test_c_is_compiled_run_and_compared_bit_for_bit(network, batches, tmp_path):
     assert "not the interpreter's" in failed.failure
 
 
+@pytest.mark.parametrize("name", ["net", "my-net.c", "2nd.c"])
+def test_files_that_c_cannot_have_are_refused(network, tmp_path, name):
+    with pytest.raises(ValueError, match=r"ends in \.c|no name in C"):
+        export(network, tmp_path / name, format="c", preprocessing=GREY)
+    assert not list(tmp_path.iterdir())
+
+
 def test_c_needs_to_know_the_pixels(network, tmp_path):
     with pytest.raises(ExportError, match="give the mean"):
         export(network, tmp_path / "net.c")
