@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ def cost(
         typer.Option(metavar="NAME|FILE", help="Search space; a front brings its own."),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what subnets cost: MACs, bit operations, bytes, activation memory."""
     import search_spaces
@@ -34,6 +36,10 @@ def cost(
     except MissingSpaceError as error:
         raise typer.BadParameter(str(error)) from None
     table = costs(read.space, read.X)
+    if as_json:
+        rows = table.dropna(axis="columns", how="all").to_dict("records")
+        typer.echo(json.dumps(rows, indent=1, allow_nan=False))
+        return
     if as_csv:
         typer.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
         return

@@ -27,6 +27,7 @@ def import_published(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the predictor.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
     """Read the published checkpoint, samples and architectures; then search with --supernet DIR2.
 
@@ -35,5 +36,9 @@ def import_published(
     from qfa_search.published.importing import ImportOptions
     from qfa_search.published.importing import import_published as run
 
-    run(folder, out, ImportOptions(drop_outliers=drop_outliers, seed=seed), say=typer.echo)
-    typer.echo(f"written: {out}")
+    def say(line: str) -> None:
+        if not quiet:
+            typer.echo(line)
+
+    run(folder, out, ImportOptions(drop_outliers=drop_outliers, seed=seed), say=say)
+    say(f"written: {out}")

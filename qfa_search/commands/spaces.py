@@ -14,6 +14,7 @@ def spaces(
         list[Path] | None, typer.Argument(metavar="[FILE.toml]...", help="Spaces of your own.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """List the built-in search spaces: genes, size and the range of costs."""
     import numpy as np
@@ -41,6 +42,19 @@ def spaces(
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
+    if as_csv:
+        import pandas as pd
+
+        flat = [
+            {
+                f"{name}{end}": value
+                for name, values in row.items()
+                for end, value in _flat(name, values)
+            }
+            for row in rows
+        ]
+        typer.echo(pd.DataFrame(flat).to_csv(index=False, lineterminator="\n"), nl=False)
+        return
     print_table(
         ["space", "genes", "log10\nsize", "resolution", "bits", "MFLOPs", "size KB"],
         [
@@ -61,3 +75,14 @@ def spaces(
         "without effect\n(those of blocks beyond a stage's depth, expansion bits of the first "
         "block) count once."
     )
+
+
+def _flat(name: str, values: Any) -> list[tuple[str, Any]]:
+    """A value as one column, a range, known or not, as two."""
+    if name == "bits":
+        return [("", " ".join(map(str, values)))]
+    if values is None:
+        values = [None]
+    if isinstance(values, list):
+        return [("_low", values[0]), ("_high", values[-1])]
+    return [("", values)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 import search_spaces
 from predictors import COST_COLUMNS, AccuracyPredictor, cost_arrays
+from predictors.files import locked_folder
 from qfa_search.errors import QFAError
 from qfa_search.front.front import ParetoFront
 from qfa_search.measuring.samples import Sample, Setting
@@ -76,18 +78,29 @@ def import_published(
     found = {name for name, path in sources.items() if path.is_file()}
     if not found:
         raise QFAError(f"{folder} has none of {', '.join(sources)}: give a clone of {SOURCE}")
-    _check_out(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out, prefix=TEMPORARY) as temporary:
-        _import(sources, found, Path(temporary), options, say)
-        (out / UNFINISHED).touch()
-        for name in OUTPUTS:
-            if (Path(temporary) / name).exists():
-                (Path(temporary) / name).replace(out / name)
-    (out / UNFINISHED).unlink()
+    with _own_folder(out):
+        _check_out(out)
+        with TemporaryDirectory(dir=out, prefix=TEMPORARY) as temporary:
+            _import(sources, found, Path(temporary), options, say)
+            (out / UNFINISHED).touch()
+            for name in OUTPUTS:
+                if (Path(temporary) / name).exists():
+                    (Path(temporary) / name).replace(out / name)
+        (out / UNFINISHED).unlink()
     for name in sources:
         if name not in found:
             say(f"{name}: not in {folder}, left out")
+
+
+@contextmanager
+def _own_folder(out: Path) -> Iterator[None]:
+    """The folder for this process alone; a QFAError says why it cannot be had."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked_folder(out))
+        except OSError as error:
+            raise QFAError(f"cannot write to {out}: {error.strerror or error}") from None
+        yield
 
 
 def _check_out(out: Path) -> None:

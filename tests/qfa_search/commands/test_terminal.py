@@ -128,3 +128,13 @@ def test_settings_are_given_by_name_or_as_a_value(predictor):
     for name in ("population", "generations", "seed"):
         with pytest.raises(ValueError, match=f"{name} must be from"):
             qfa_search.search(predictor=predictor, **{name: 10**30})
+
+
+def test_costs_and_spaces_are_printed_for_programs(rising_front, tmp_path):
+    rising_front.save(tmp_path / "front.json")
+    rows = json.loads(run("cost", tmp_path / "front.json", "--json").stdout)
+    assert [row["macs"] for row in rows] == rising_front.costs["macs"].tolist()
+    lines = run("spaces", "--csv").stdout.splitlines()
+    assert lines[0].startswith("name,n_genes,log10_size,resolutions_low,resolutions_high,bits,")
+    assert lines[0].count("published_mflops") == 2
+    assert any(line.startswith("fashion-mnist,") for line in lines)
