@@ -105,6 +105,25 @@ def test_a_bias_off_by_a_ten_thousandth_gives_too_many_ties(network, plan):
     assert "most in the input of first_block.depthwise" in found.failure
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [_scale_off(1e-5), _bias_off(1e-4)])
+def test_small_faults_in_a_trained_network_of_4_bits_are_found(fault):
+    from qfa_search import extract, load_supernet, recalibrate
+
+    supernet = load_supernet("fashion-mnist")
+    network = extract(supernet, supernet.space.largest())
+    images = random_images(supernet.space, 100, 28)
+    labels = torch.zeros(50, dtype=torch.long)
+    recalibrate(network, [(part, labels) for part in images.split(50)], sequential=True)
+    plan = network_plan(network)
+    faulty = _with(plan, "stages.1.1.depthwise", fault)
+    engines = {"as it is": planned_engine(plan), "faulty": planned_engine(faulty)}
+    right, wrong = replay(network, plan, engines, [(images, None)])
+    assert right.failure is None
+    assert wrong.failure is not None
+    assert wrong.n_argmax_equal == len(images)
+
+
 def test_a_bias_of_the_classifier_is_found_in_the_logits(network, plan):
     found = _replayed(network, plan, _with(plan, "classifier", _bias_off(1e-3)))
     assert "logits differ by 0.001" in found.failure
