@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
@@ -148,16 +148,20 @@ def _tabulate(space: SearchSpace, table: LatencyTable) -> BitTable:
     )
 
 
-def needed_signatures(space: SearchSpace) -> list[str]:
-    """The signatures of all layers that subnets of `space` can have, sorted."""
-    found: set[str] = set()
+def needed_layers(space: SearchSpace) -> list[LayerSpec]:
+    """A layer for each signature that subnets of `space` can have, sorted by signature."""
+    found: dict[str, LayerSpec] = {}
     for layers in layer_variants(space):
         for name, layer in layers.items():
             is_fixed = name in FIXED_LAYERS or layer.kind == "squeeze_excite"
-            found.update(
-                signature(layer, bits) for bits in ([None] if is_fixed else _bit_pairs(space))
-            )
-    return sorted(found)
+            for bits in [layer.bits] if is_fixed else _bit_pairs(space):
+                found.setdefault(signature(layer, bits), replace(layer, bits=bits))
+    return [found[name] for name in sorted(found)]
+
+
+def needed_signatures(space: SearchSpace) -> list[str]:
+    """The signatures of all layers that subnets of `space` can have, sorted."""
+    return [signature(layer) for layer in needed_layers(space)]
 
 
 def _raise_missing(space: SearchSpace, table: LatencyTable) -> None:
@@ -166,5 +170,5 @@ def _raise_missing(space: SearchSpace, table: LatencyTable) -> None:
     more = "" if len(missing) <= MAX_LISTED else f" and {len(missing) - MAX_LISTED} more"
     raise ValueError(
         f"the latency table lacks {len(missing)} of the layers of {space.name}: {listed}{more}; "
-        "measure them and add a line for each"
+        "measure them and add a line for each; qfa-search latency --template lists all"
     )

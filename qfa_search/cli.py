@@ -19,6 +19,7 @@ from qfa_search.commands import (
     export,
     fit,
     import_published,
+    latency,
     predict,
     report,
     sample,
@@ -73,6 +74,7 @@ app.command()(predict.predict)
 app.command("import-published")(import_published.import_published)
 app.command()(spaces.spaces)
 app.command()(report.report)
+app.command()(latency.latency)
 
 
 def main() -> None:

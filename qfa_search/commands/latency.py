@@ -1,0 +1,114 @@
+"""`qfa-search latency`: a table of layers from measured networks, or one to fill in."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from qfa_search.supernet.mobilenet_v3 import Supernet
+    from search_spaces import LayerSpec, Subnet
+
+
+class Target(StrEnum):
+    """What latency can be measured on."""
+
+    cortex_m = "cortex-m"
+    onnxruntime = "onnxruntime"
+
+
+def latency(
+    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="Where the table goes.")],
+    target: Annotated[Target | None, typer.Option(help="What to measure on.")] = None,
+    supernet: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
+    ] = None,
+    template: Annotated[
+        bool, typer.Option("--template", help="Write all signatures, without times.")
+    ] = False,
+    networks: Annotated[
+        int | None, typer.Option(help="Random subnets to measure; 12 or 60 by default.")
+    ] = None,
+    mhz: Annotated[
+        float, typer.Option(help="Clock of the Cortex-M, at one instruction a cycle.")
+    ] = 100.0,
+    seed: Annotated[int, typer.Option(help="Which subnets are measured.")] = 0,
+) -> None:
+    """Measure random subnets on a target and write what every layer of the space takes.
+
+    A model of layers is fitted to the measurements and fills the table for --latency-table. With
+    --template the table is for you to fill in.
+    """
+    if template == (target is not None):
+        raise typer.BadParameter("give --target or --template")
+    if networks is not None and networks < 5:
+        raise typer.BadParameter("--networks needs at least 5")
+    if not 0 < mhz < float("inf"):
+        raise typer.BadParameter("--mhz needs a number above 0")
+
+    from qfa_search.errors import QFAError
+    from qfa_search.supernet.files import resolve_supernet
+
+    if out.exists():
+        raise QFAError(f"{out} exists already: choose another --out, or remove it")
+    if target is None:
+        from predictors.files import write_text
+        from predictors.latency import HEADER, needed_signatures
+
+        names = needed_signatures(resolve_supernet(supernet).space())
+        write_text(out, "\n".join([",".join(HEADER), *(f"{name}," for name in names)]) + "\n")
+        typer.echo(f"{out}: {len(names)} layers, milliseconds are for you to fill in")
+        return
+
+    import numpy as np
+
+    from predictors.latency_model import fit_latency_model
+    from qfa_search.supernet.storage import load_supernet
+
+    loaded = load_supernet(supernet)
+    rng = np.random.default_rng(seed)
+    measure = _layers_on_cortex_m if target is Target.cortex_m else _networks_in_onnxruntime
+    n = networks or (12 if target is Target.cortex_m else 60)
+    subnets = [loaded.space.smallest(), loaded.space.largest()]
+    subnets += [loaded.space.sample(rng) for _ in range(n - len(subnets))]
+    groups: list[tuple[LayerSpec, ...]] = []
+    times: list[float] = []
+    numbers: list[int] = []
+    for number, subnet in enumerate(subnets):
+        found, ms = measure(loaded, subnet, mhz)
+        groups += found
+        times += ms
+        numbers += [number] * len(found)
+    model = fit_latency_model(groups, times, numbers)
+    table = model.table(loaded.space)
+    table.save(out)
+    layers = ""
+    if target is Target.cortex_m:
+        layers = f"{len(groups)} layers of "
+    typer.echo(
+        f"{out}: {len(table.ms)} layers, fitted to {layers}{n} measured networks; networks that "
+        f"the fit had not seen were foretold to {100 * model.network_error:.1f} % on average"
+        + (f", their layers to {100 * model.held_out_error:.1f} %" if layers else "")
+    )
+    typer.echo(f"use it: qfa-search --max-latency-ms MS --latency-table {out}")
+
+
+def _layers_on_cortex_m(
+    supernet: Supernet, subnet: Subnet, mhz: float
+) -> tuple[list[tuple[LayerSpec, ...]], list[float]]:
+    from qfa_search.deployment.timing import cortex_m_instructions, plan_for_timing
+
+    layers, instructions = cortex_m_instructions(plan_for_timing(supernet, subnet))
+    return [(layer,) for layer in layers], [count / (1000 * mhz) for count in instructions]
+
+
+def _networks_in_onnxruntime(
+    supernet: Supernet, subnet: Subnet, mhz: float
+) -> tuple[list[tuple[LayerSpec, ...]], list[float]]:
+    from qfa_search.deployment.timing import onnxruntime_ms, plan_for_timing
+
+    plan = plan_for_timing(supernet, subnet)
+    return [tuple(layer.spec for layer in plan.layers)], [onnxruntime_ms(plan)]
