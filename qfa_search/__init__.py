@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qfa_search.supernet.mobilenet_v3 import Supernet
     from qfa_search.supernet.recalibrate import recalibrate
     from qfa_search.supernet.storage import load_supernet
+    from qfa_search.training.calls import train
 
 # Where each public name lives.
 _MODULES = {
@@ -82,6 +83,7 @@ _MODULES = {
     "refine": "qfa_search.evolution.refining",
     "sample": "qfa_search.measuring.calls",
     "search": "qfa_search.evolution.search",
+    "train": "qfa_search.training.calls",
     "verify_export": "qfa_search.deployment.verify",
     "write_report": "qfa_search.report.page",
 }
@@ -125,6 +127,7 @@ __all__ = [
     "refine",
     "sample",
     "search",
+    "train",
     "verify_export",
     "write_report",
 ]

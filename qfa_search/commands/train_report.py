@@ -16,7 +16,7 @@ from qfa_search.images.names import printable, printable_lines
 
 if TYPE_CHECKING:
     from qfa_search.images.published_set import Listed
-    from qfa_search.training.config import TrainConfig
+    from qfa_search.training.calls import Planned
     from search_spaces import SearchSpace
 
 PREDICTOR_FILE = "predictor.safetensors"
@@ -91,15 +91,14 @@ def print_result(path: Path, data: str) -> None:
     )
 
 
-def print_dry_run(
-    space: SearchSpace, n_images: int, config: TrainConfig, *, processes: int, along: bool
-) -> None:
+def print_dry_run(planned: Planned) -> None:
     """Print shapes, parameters, memory, step time and hours of a training without any data."""
     from qfa_search.commands.tables import print_table
     from qfa_search.supernet.mobilenet_v3 import Supernet
-    from qfa_search.training.estimate import duration, phase_times, probe_batch, step_memory, told
+    from qfa_search.training.estimate import duration, probe_batch, step_memory, told
     from search_spaces import layer_specs
 
+    space, config = planned.space, planned.config
     layers = layer_specs(space, space.largest())
     print_table(
         ["layer", "kind", "in", "out", "kernel", "stride", "map"],
@@ -123,7 +122,7 @@ def print_dry_run(
         f"memory of a training step, each process: {n_bytes / 1e9:.2f} GB "
         f"({batch} images of {side} px{known})"
     )
-    times = phase_times(space, n_images, config, processes=processes, is_teacher_run_along=along)
+    times = planned.times()
     probe = probe_batch(space, config)
     scaled = "" if probe == batch else f", timed with batches of {probe}"
     for phase in times:
@@ -131,7 +130,8 @@ def print_dry_run(
             f"{phase.name} phase: {phase.n_steps:,} steps of {config.images_per_step} images, "
             f"{phase.seconds_per_step:.2f} s each{scaled}: {duration(phase.seconds)}"
         )
-    typer.echo(f"{n_images:,} images: {told(times, processes)}, without decoding them")
+    estimate = told(times, planned.processes)
+    typer.echo(f"{planned.n_images:,} images: {estimate}, without decoding them")
 
 
 class _PlainFormatter(logging.Formatter):

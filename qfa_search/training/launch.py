@@ -26,7 +26,7 @@ GRACE_SECONDS = 20.0
 Report = tuple[str, str]  # "interrupted" or "error", and the message
 
 
-def run_together(target: Callable[[], None], n: int) -> None:
+def run_together(target: Callable[[], object], n: int) -> None:
     """Run `target` in `n` processes of one thread each, connected as torchrun would.
 
     Ctrl-C and SIGTERM are passed on; what a process raises is raised here, once.
@@ -78,7 +78,7 @@ def run_together(target: Callable[[], None], n: int) -> None:
 
 def _work(
     rank: int,
-    target: Callable[[], None],
+    target: Callable[[], object],
     n: int,
     port: int,
     parent: int,
