@@ -97,7 +97,7 @@ def refine(
         resume: Go on with a call that was killed; the result is the same.
         on_generation: Called after each generation of every search.
         on_round: Called after each round.
-        settings: Limits and other settings of every search by name, as `search` takes them.
+        **settings: Limits and other settings of every search by name, as `search` takes them.
 
     Returns:
         The measured subnets inside the limits that no other one dominates.

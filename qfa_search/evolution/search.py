@@ -66,7 +66,7 @@ def search(
             when the front is stored.
         resume: Go on from `state_file` if it exists; the front is that of an unbroken search.
         callback: Called with a `SearchProgress` after each generation.
-        settings: Limits (`max_mflops=20`, see `Limits`) and other settings (`population=500`, see
+        **settings: Limits (`max_mflops=20`, see `Limits`) and other settings (`population=500`, see
             `SearchConfig`) by name.
 
     Returns:

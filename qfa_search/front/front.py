@@ -299,7 +299,7 @@ class ParetoFront(Sequence[FrontMember]):
         """The front of the members inside further limits, which may be none.
 
         Args:
-            limits: Of `Limits`, such as `max_size_kb=100, min_top1=85`; top1 counts as it was
+            **limits: Of `Limits`, such as `max_size_kb=100, min_top1=85`; top1 counts as it was
                 measured where it was. The tighter of these and those of the search become the
                 front's limits.
 
