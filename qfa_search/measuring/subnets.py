@@ -25,6 +25,7 @@ from qfa_search.measuring.scoring import (
     recalibrated,
     scores,
 )
+from qfa_search.supernet.files import space_of
 
 if TYPE_CHECKING:
     from qfa_search.images.layout import SplitName
@@ -74,7 +75,7 @@ def measure_config(
     if metadata.get("preprocessing") == IMAGENET:
         setting = RecalibrationSetting(n_batches=PUBLISHED_BATCHES)
     else:
-        side = max(metadata["space"]["resolutions"])
+        side = max(space_of(supernet, metadata).resolutions)
         setting = RecalibrationSetting(sequential=side <= LARGEST_SEQUENTIAL_SIDE)
     return MeasureConfig(
         supernet=supernet, data=data, split=split, recalibration=setting, device=device

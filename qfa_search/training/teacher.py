@@ -19,6 +19,8 @@ from qfa_search.supernet.storage import read_supernet
 from qfa_search.training.pretrained import PretrainedNetwork
 from qfa_search.training.residual_network import ResidualNetwork
 from search_spaces import SearchSpace
+from search_spaces.plain_data import whole_number
+from search_spaces.stage import check_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +80,24 @@ def load_teacher(path: Path, space: SearchSpace) -> Teacher:
         CheckpointMismatchError: It was made for other images or classes.
     """
     tensors, metadata = load_tensors(path, "teacher")
-    channels, n_classes = metadata["input_channels"], metadata["n_classes"]
-    _check_fits(path, channels, n_classes, space)
-    resolution = metadata["resolution"]
-    network: nn.Module
-    if "network" in metadata:
-        network = PretrainedNetwork(metadata["network"], n_classes, metadata["side"])
-    else:
-        network = ResidualNetwork(channels, n_classes, resolution, metadata["width"])
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+    try:
+        sizes = {
+            name: whole_number(name, metadata[name], least=1)
+            for name in ("input_channels", "n_classes", "resolution")
+        }
+        channels, n_classes, resolution = sizes.values()
+        _check_fits(path, channels, n_classes, space)
+        network: nn.Module
+        if "network" in metadata:
+            side = whole_number("side", metadata["side"], least=1)
+            network = PretrainedNetwork(metadata["network"], n_classes, side)
+        else:
+            check_width("width", metadata["width"])
+            network = ResidualNetwork(channels, n_classes, resolution, metadata["width"])
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        told = " ".join(str(error).split())[:300]
+        raise ValueError(f"{path} is not a complete teacher file: {told}") from error
     return Teacher(network.eval(), resolution, n_classes)
 
 

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 import search_spaces
 from predictors import AccuracyPredictor, LatencyTable
-from predictors.files import HEADER, load_tensors, save_tensors
+from predictors.files import HEADER, load_tensors, read_metadata, save_tensors
 from predictors.latency import needed_signatures
 from qfa_search.errors import QFAError
 from qfa_search.evolution.config import SearchConfig
@@ -23,8 +23,10 @@ from qfa_search.evolution.search import search
 from qfa_search.evolution.state_file import KIND as STATE
 from qfa_search.front.front import ParetoFront
 from qfa_search.front.subnet_files import read_subnets
+from qfa_search.images.sources import class_names
 from qfa_search.measuring.samples import Sample, Setting, read_samples
 from qfa_search.measuring.store import SampleStore
+from qfa_search.measuring.subnets import measure_config
 from qfa_search.supernet.files import resolve_supernet
 from search_spaces import to_toml
 from tests.fuzz.mutations import changed_bytes, changed_json
@@ -143,7 +145,8 @@ def test_arrays_of_genes(toy_space, tmp_path):
 def _supernet(toy_space, path):
     rng = np.random.default_rng(0)
     tensors = {"a": rng.normal(size=(8, 9)).astype(np.float32), "b": np.arange(5)}
-    save_tensors(path, "supernet", tensors, {"space": toy_space.to_dict(), "data": "x"})
+    metadata = {"space": toy_space.to_dict(), "data": "x", "classes": ["ant", "bee"]}
+    save_tensors(path, "supernet", tensors, metadata)
 
 
 def _predictor(toy_space, path):
@@ -161,6 +164,9 @@ def _state(toy_space, path):
 def _read_supernet(path):
     files = resolve_supernet(path)
     files.space(), files.digest(), load_tensors(path, "supernet")
+    measure_config(path, "images"), class_names(read_metadata(path, "supernet"))
+    with suppress(OSError):
+        files.data()
 
 
 def _read_predictor(path):
@@ -173,7 +179,20 @@ def _read_state(path, toy_space):
     search(config, predictor=FormulaPredictor(toy_space), state_file=path, resume=True)
 
 
+def _teacher(toy_space, path):
+    from qfa_search.training.teacher import dense_teacher, save_teacher
+
+    save_teacher(path, dense_teacher(toy_space, 8), toy_space, 8)
+
+
+def _read_teacher(path, toy_space):
+    from qfa_search.training.teacher import load_teacher
+
+    load_teacher(path, toy_space)
+
+
 KINDS = {
+    "teacher": (_teacher, _read_teacher),
     "supernet": (_supernet, lambda path, space: _read_supernet(path)),
     "predictor": (_predictor, lambda path, space: _read_predictor(path)),
     STATE: (_state, _read_state),
