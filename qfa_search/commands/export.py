@@ -21,7 +21,12 @@ class Format(StrEnum):
 
 
 def export(
-    subnet: Annotated[str, typer.Argument(metavar="FRONT.json:INDEX|FRONT.json:knee|SUBNET.json")],
+    subnet: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUBNET", help="FRONT.json:INDEX, FRONT.json:knee, :best, or SUBNET.json."
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to; FILE.json goes beside it.")],
     supernet: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")

@@ -14,7 +14,11 @@ from qfa_search.images.names import printable
 def predict(
     arguments: Annotated[
         list[str],
-        typer.Argument(metavar="[FRONT.json:INDEX|FRONT.json:knee|SUBNET.json] PHOTO..."),
+        typer.Argument(
+            metavar="[SUBNET] PHOTO...",
+            help="SUBNET as for export; left out with --model.",
+            show_default=False,
+        ),
     ],
     supernet: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
