@@ -46,13 +46,16 @@ class SearchTarget:
         from qfa_search.measuring.samples import read_samples
 
         try:
-            samples = read_samples(self.files.samples, supernet=self.files.digest())
+            # Those that earlier searches chose would let the same search end otherwise.
+            samples = read_samples(
+                self.files.samples, supernet=self.files.digest(), drawn_only=True
+            )
         except (ValueError, OSError) as error:
             # Another start gives another front, so that this must not pass in silence.
             logger.warning("the search does not start from the supernet's samples: %s", error)
             return None
         known = tuple(name for name in objectives if name in samples.frame)
-        if samples.space != self.space or not known:
+        if samples.space != self.space or not known or not len(samples.X):
             return None
         values = {name: samples.frame[name].to_numpy(dtype=np.float64) for name in known}
         return samples.X[non_dominated_mask(objective_values(values, known))]

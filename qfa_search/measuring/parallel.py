@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -91,13 +92,18 @@ def end_with(parent: int) -> None:
 def _dask(workers: Workers) -> Iterator[None]:
     """The cluster as the place where joblib runs tasks."""
     try:
-        from distributed import Client
+        from distributed import Client, KilledWorker
     except ImportError as error:
         raise QFAError("--backend dask needs pip install 'qfa-search[dask]'") from error
     from joblib import parallel_config
 
-    with Client(workers.scheduler), parallel_config(backend="dask"):  # type: ignore[no-untyped-call]
-        yield
+    try:
+        with Client(workers.scheduler), parallel_config(backend="dask"):  # type: ignore[no-untyped-call]
+            yield
+    except (KilledWorker, CancelledError) as error:
+        raise MeasurementError(
+            f"the cluster lost its workers ({type(error).__name__}); {KEPT}"
+        ) from None
 
 
 @contextmanager

@@ -228,13 +228,16 @@ def read_samples(
     space = read_space(path)
 
     def ask(connection: sqlite3.Connection) -> tuple[Setting, pd.DataFrame]:
-        settings = [
-            Setting(supernet=row[0], split=split, recalibration=row[1])
-            for row in connection.execute(
-                "SELECT DISTINCT supernet, recalibration FROM samples WHERE split=?", (split,)
-            )
-            if supernet in (None, row[0])
-        ]
+        is_drawn = "chosen=0" if "chosen" in _columns(connection) else "1"
+        settings: list[Setting] = []
+        query = "SELECT DISTINCT supernet, recalibration FROM samples WHERE split=? AND "
+        # Single subnets may have been measured under another setting than those to learn from.
+        for condition in (is_drawn, "1"):
+            settings = settings or [
+                Setting(supernet=row[0], split=split, recalibration=row[1])
+                for row in connection.execute(query + condition, (split,))
+                if supernet in (None, row[0])
+            ]
         if not settings:
             of = f" of supernet {supernet}" if supernet else ""
             raise ValueError(
@@ -245,7 +248,7 @@ def read_samples(
                 f"{path} has samples of several settings ({', '.join(map(str, settings))}): "
                 "keep one in a file"
             )
-        only = " AND chosen=0" if drawn_only and "chosen" in _columns(connection) else ""
+        only = f" AND {is_drawn}" if drawn_only else ""
         names = "genome, top1, cross_entropy, n_images, seconds, seed"
         query = f"SELECT {names} FROM samples WHERE {KEY}{only} ORDER BY genome"
         try:

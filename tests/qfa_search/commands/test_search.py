@@ -226,6 +226,24 @@ def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
     assert pd.read_csv(tmp_path / "b" / "front.csv")["top1_measured"].max() == 99
 
 
+def test_a_killed_measuring_goes_on_with_the_rest(supernet, tmp_path, monkeypatch):
+    asked = []
+
+    def measure(config, X, *, workers):
+        asked.append(len(X))
+        for i in range(len(X)):
+            if len(asked) == 1 and i == 3:
+                raise KeyboardInterrupt
+            yield Measurement(i, Evaluation(60.0 + i, 1.0, 400), 0.1)
+
+    monkeypatch.setattr("qfa_search.measuring.sampling.measure", measure)
+    options = ["--supernet", supernet, "--out", tmp_path / "a", "--measure", 5, "--data", "x"]
+    assert run(*options, *QUICK).exit_code == 130
+    resumed = run(*options, *QUICK, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert asked == [5, 2]
+
+
 def test_a_page_that_cannot_be_written_costs_no_result(supernet, tmp_path, monkeypatch):
     def fail(fronts, path):
         raise OSError(28, "No space left on device", str(path))

@@ -1,5 +1,6 @@
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import search_spaces
 from predictors import cost_arrays, costs
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.measuring.drawing import draw_stratified
-from qfa_search.measuring.samples import Sample, Setting, read_samples
+from qfa_search.measuring.samples import Sample, Setting, check_seed, read_samples
 from qfa_search.measuring.store import SampleStore
 from qfa_search.supernet.files import resolve_supernet
 
@@ -136,3 +137,103 @@ def test_a_file_from_before_a_cost_was_known_is_read_with_it():
     assert set(expected) <= set(samples.frame)
     for name, column in expected.items():
         assert np.array_equal(samples.frame[name][:5], column, equal_nan=True), name
+
+
+@pytest.mark.parametrize("table", ["trials", "samples", "about"])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_the_database_of_another_program_is_left_as_it_is(tmp_path, toy_space, table, mode):
+    path = tmp_path / "study.db"
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA journal_mode={mode}")
+    connection.execute(f"CREATE TABLE {table} (key TEXT, value TEXT)")
+    connection.execute(f"INSERT INTO {table} VALUES ('format', 'mine')")
+    connection.commit()  # stays open: with a log, there are files beside it
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="another program"):
+        SampleStore(path, toy_space)
+    with pytest.raises(ValueError, match="another program"):
+        read_samples(path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    connection.close()
+
+
+def test_a_file_of_an_earlier_version_is_read_and_added_to(tmp_path, toy_space):
+    store = SampleStore(tmp_path / "s.sqlite", toy_space)
+    X = _genomes(toy_space, 4)
+    store.add(SETTING, [_sample(x) for x in X[:2]])
+    with sqlite3.connect(store.path) as connection:
+        for name in ("images", "chosen", "confusion"):
+            connection.execute(f"ALTER TABLE samples DROP COLUMN {name}")
+        connection.execute("PRAGMA application_id = 0")
+    connection.close()
+    assert len(read_samples(store.path, drawn_only=True).X) == 2
+    SampleStore(store.path, toy_space).add(SETTING, [_sample(x) for x in X[2:]])
+    np.testing.assert_array_equal(read_samples(store.path).X, X)
+
+
+def test_reading_while_others_write_sees_whole_samples(tmp_path, toy_space):
+    X = _genomes(toy_space, 40)
+    path = tmp_path / "s.sqlite"
+    SampleStore(path, toy_space).add(SETTING, [_sample(X[0])])
+    with ProcessPoolExecutor(1) as pool:
+        writing = pool.submit(_write, (path, toy_space, X))
+        seen = [1]
+        while not writing.done():
+            seen.append(len(read_samples(path).X))
+        writing.result()
+    assert seen == sorted(seen)
+    assert len(read_samples(path).X) == len(X)
+
+
+def test_chosen_subnets_are_told_from_drawn_ones(tmp_path, toy_space):
+    store = SampleStore(tmp_path / "s.sqlite", toy_space)
+    X = _genomes(toy_space, 3)
+    store.add(SETTING, [replace(_sample(x), chosen=True, seed=None) for x in X])
+    store.add(SETTING, [_sample(X[0])])  # drawn as well, later
+    assert len(read_samples(store.path).X) == 3
+    np.testing.assert_array_equal(read_samples(store.path, drawn_only=True).X, X[:1])
+
+
+def test_chosen_subnets_of_another_setting_are_no_second_setting(tmp_path, toy_space):
+    store = SampleStore(tmp_path / "s.sqlite", toy_space)
+    X = _genomes(toy_space, 3)
+    store.add(SETTING, [_sample(x) for x in X[:2]])
+    other = replace(SETTING, recalibration="30x64")
+    store.add(other, [replace(_sample(X[2]), chosen=True)])
+    assert read_samples(store.path).setting == SETTING
+    assert len(read_samples(store.path).X) == 2
+
+
+def test_scores_on_other_images_are_refused(tmp_path, toy_space):
+    store = SampleStore(tmp_path / "s.sqlite", toy_space)
+    X = _genomes(toy_space, 3)
+    store.add(replace(SETTING, images="abc"), [_sample(x) for x in X])
+    assert len(store.missing(replace(SETTING, images="abc"), X)) == 0
+    with pytest.raises(CheckpointMismatchError, match="abc"):
+        store.missing(replace(SETTING, images="xyz"), X)
+
+
+def test_the_confusion_is_stored(tmp_path, toy_space):
+    store = SampleStore(tmp_path / "s.sqlite", toy_space)
+    genome, confusion = toy_space.layout.lowest(), np.arange(16).reshape(4, 4)
+    store.add(SETTING, [_sample(genome)])
+    assert len(store.missing(SETTING, genome[None], by_class=True)) == 1
+    store.add(SETTING, [replace(_sample(genome, 60), confusion=confusion)])
+    (found,) = store.found(SETTING, genome[None])
+    np.testing.assert_array_equal(found.evaluation.confusion, confusion)
+    assert found.top1 == 50
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 10**30])
+def test_a_seed_that_no_store_keeps_is_refused(seed):
+    with pytest.raises(ValueError, match="seed must be"):
+        check_seed(seed)
+
+
+def test_a_large_draw_begins_with_the_small_one():
+    space = search_spaces.load("fashion-mnist")
+    small, large = (draw_stratified(space, n, np.random.default_rng(0)) for n in (2500, 9000))
+    np.testing.assert_array_equal(large[:2500], small)
+    assert len(np.unique(large, axis=0)) == 9000
+    with pytest.raises(ValueError, match="at most 250,000"):
+        draw_stratified(space, 10**9, np.random.default_rng(0))
