@@ -66,8 +66,15 @@ def latency(
     import numpy as np
 
     from predictors.latency_model import fit_latency_model
+    from qfa_search.deployment.emulator.cortex_m import check_toolchain
+    from qfa_search.deployment.formats import export_format
     from qfa_search.supernet.storage import load_supernet
 
+    if target is Target.cortex_m:
+        check_toolchain()
+    else:
+        for to_verify in (False, True):
+            export_format("onnx", out).check_installed(to_verify=to_verify)
     loaded = load_supernet(supernet)
     rng = np.random.default_rng(seed)
     measure = _layers_on_cortex_m if target is Target.cortex_m else _networks_in_onnxruntime

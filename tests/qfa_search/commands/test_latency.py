@@ -59,6 +59,13 @@ def test_wrong_usage_is_told(tmp_path, words, code, message):
     assert message in result.output
 
 
+def test_a_missing_toolchain_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    result = _run("--target", "cortex-m", "--out", tmp_path / "t.csv")
+    assert result.exit_code == 1
+    assert "is not installed: on Debian, apt install gcc-arm-none-eabi" in result.output
+
+
 def test_a_table_that_is_there_is_kept(tmp_path):
     out = tmp_path / "t.csv"
     out.write_text("mine")
