@@ -352,7 +352,7 @@ def _figure(frame: pd.DataFrame) -> Figure:
     axes.set_xticks(at + width * len(columns) / 2, frame["member"])
     axes.set_yscale("log")
     axes.set_ylabel("kB")
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    figure.legend(frameon=False, fontsize=8, ncols=len(columns) + 1, loc="outside lower center")
     axes.set_title("Bytes of a subnet by format")
     tidy(figure)
     return figure
