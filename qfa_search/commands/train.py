@@ -164,6 +164,9 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the file and its scores as JSON.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no estimate.")] = False,
 ) -> None:
     """Train a supernet on your images, on all cores or GPUs of this machine.
@@ -263,7 +266,7 @@ def train(
             tell(f"interrupted; {out} keeps what was done: the same command with --resume goes on")
         raise typer.Exit(130) from None
     if is_first:
-        print_result(out / SUPERNET_FILE, data)
+        print_result(out / SUPERNET_FILE, data, as_json=as_json)
 
 
 def _train_here(

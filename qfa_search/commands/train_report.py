@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import shlex
@@ -58,8 +59,8 @@ def cost_range(space: SearchSpace) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def print_result(path: Path, data: str) -> None:
-    """Print the scores in a supernet file, and the commands that come next."""
+def print_result(path: Path, data: str, *, as_json: bool) -> None:
+    """Print the scores in a supernet file, and the commands that come next unless as JSON."""
     from joblib import cpu_count
 
     from predictors.files import read_metadata
@@ -67,6 +68,9 @@ def print_result(path: Path, data: str) -> None:
     from search_spaces import SearchSpace
 
     metadata = read_metadata(path, "supernet")
+    if as_json:
+        typer.echo(json.dumps({"supernet": str(path), "scores": metadata["scores"]}))
+        return
     for name, top1 in metadata["scores"].items():
         typer.echo(f"{name}: {top1:.2f} % of the validation split")
     typer.echo(f"written: {path}")

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -39,10 +41,11 @@ def test_the_call_and_the_command_train_the_same_file(tmp_path, image_folder, to
     options = [word for pair in recipe.items() for word in ("--set", "{}={}".format(*pair).lower())]
     command = ["train", "--data", str(image_folder), "--space", str(toy_space_file), *options]
     result = CliRunner().invoke(
-        app, [*command, "--processes", "1", "--out", str(tmp_path / "command")]
+        app, [*command, "--json", "--processes", "1", "--out", str(tmp_path / "command")]
     )
     assert result.exit_code == 0, result.output
     assert (tmp_path / "command" / path.name).read_bytes() == path.read_bytes()
+    assert json.loads(result.stdout)["scores"].keys() >= {"teacher", "largest 4/4"}
     assert "quantized phase: step 1 of " in result.stderr
     assert " left" in result.stderr
     again = ["train", "--data", str(image_folder), "--preset", str(path.with_name("recipe.toml"))]
