@@ -20,53 +20,30 @@ from qfa_search.front.contradictions import (
     check_top1,
 )
 from qfa_search.front.dominance import hypervolume, non_dominated_mask
+from qfa_search.front.member import FrontMember
 from qfa_search.front.objectives import (
     Limits,
-    check_objectives,
     constraint_values,
     objective_values,
     worst_corner,
 )
-from search_spaces import SearchSpace, Subnet
+from qfa_search.front.plain_front import (
+    COLUMNS,
+    FORMAT,
+    SCHEMA_VERSION,
+    TOP1_COLUMNS,
+    front_fields,
+    plain_members,
+)
+from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
-from search_spaces.plain_data import finite_number, parse_json, read_text, shown, whole_number
+from search_spaces.plain_data import parse_json, read_text, shown
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-SCHEMA_VERSION = 1
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrontMember:
-    """One subnet of a front.
-
-    Attributes:
-        space: Its space.
-        genome: Canonical choice indices, `n_genes` of them.
-        top1: Accuracy in percent: measured if it was, else predicted.
-        top1_predicted: By the predictor, percent.
-        top1_spread: Standard deviation of the predictor, percent points; NaN if it has none.
-        top1_measured: On the validation split, percent; NaN if not measured.
-        extrapolates: Whether it is far from all that the predictor was fitted to.
-        costs: Every cost column.
-    """
-
-    space: SearchSpace = field(repr=False)
-    genome: tuple[int, ...] = field(repr=False)
-    top1: float
-    top1_predicted: float
-    top1_spread: float
-    top1_measured: float
-    extrapolates: bool
-    costs: dict[str, float]
-
-    @property
-    def subnet(self) -> Subnet:
-        """The architecture and its bit widths."""
-        return self.space.layout.decode(np.array(self.genome, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -127,7 +104,7 @@ class ParetoFront(Sequence[FrontMember]):
             raise ValueError(f"expected class_top1 of {n} rows, got {self.class_top1.shape}")
         if not len(self.extrapolates):
             object.__setattr__(self, "extrapolates", np.zeros(n, dtype=bool))
-        columns = {name: getattr(self, name) for name in _COLUMNS} | dict(self.costs)
+        columns = {name: getattr(self, name) for name in COLUMNS} | dict(self.costs)
         for name, column in columns.items():
             if np.shape(column) != (n,):
                 raise ValueError(f"expected {name} of shape ({n},), got {np.shape(column)}")
@@ -208,7 +185,7 @@ class ParetoFront(Sequence[FrontMember]):
         return pd.DataFrame(
             {
                 "top1": self.top1,
-                **{name: getattr(self, name) for name in _COLUMNS},
+                **{name: getattr(self, name) for name in COLUMNS},
                 **self.costs,
                 "genome": [tuple(row) for row in self.X.tolist()],
             }
@@ -353,7 +330,7 @@ class ParetoFront(Sequence[FrontMember]):
         """A picture of the front: accuracy over the first cost objective, knee marked."""
         from qfa_search.front.picture import front_figure
 
-        columns = {"top1": self.top1, **{n: getattr(self, n) for n in _TOP1_COLUMNS}, **self.costs}
+        columns = {"top1": self.top1, **{n: getattr(self, n) for n in TOP1_COLUMNS}, **self.costs}
         within = str(self.limits) or "no limits"
         title = f"{self.space.name}, {within}"
         return front_figure(columns, self.objectives, self.limits, self.knee_index(), title)
@@ -384,11 +361,9 @@ class ParetoFront(Sequence[FrontMember]):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` reads it back. Not-a-number becomes None."""
-        rows = [[_or_none(value) for value in row] for row in self.class_top1]
-        if not self.class_top1.size:
-            rows = []
+        columns = {name: getattr(self, name) for name in COLUMNS}
         return {
-            "format": "qfa-search front",
+            "format": FORMAT,
             "schema_version": SCHEMA_VERSION,
             "space": self.space.to_dict(),
             "supernet": self.supernet,
@@ -400,15 +375,7 @@ class ParetoFront(Sequence[FrontMember]):
             "settings": dict(self.settings),
             "hypervolumes": self.hypervolumes.tolist(),
             "class_names": list(self.class_names),
-            "members": [
-                {
-                    "genome": self.X[i].tolist(),
-                    **{name: _or_none(getattr(self, name)[i]) for name in _COLUMNS},
-                    **({"class_top1": rows[i]} if rows else {}),
-                    "costs": {name: _or_none(column[i]) for name, column in self.costs.items()},
-                }
-                for i in range(len(self))
-            ],
+            "members": plain_members(self.X, columns, self.costs, self.class_top1),
         }
 
     @classmethod
@@ -418,59 +385,9 @@ class ParetoFront(Sequence[FrontMember]):
         Raises:
             ValueError: Not a front, one of a newer version, or a broken one.
         """
-        if not isinstance(data, Mapping) or data.get("format") != "qfa-search front":
-            raise ValueError("not a front written by qfa-search")
-        version = whole_number("schema_version", data.get("schema_version"))
-        if version not in range(1, SCHEMA_VERSION + 1):
-            raise ValueError(
-                f"schema version {version} is unknown, this version of "
-                f"qfa-search reads up to {SCHEMA_VERSION}: install a newer one"
-            )
-        try:
-            front = cls._of_plain(data)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"a part is missing or has the wrong form: {error!r}") from error
+        front = cls(**front_fields(data))
         front._check()
         return front
-
-    @classmethod
-    def _of_plain(cls, data: Mapping[str, Any]) -> ParetoFront:
-        space, members = SearchSpace.from_dict(data["space"]), data["members"]
-        objectives = check_objectives(data["objectives"])
-        genes = [[whole_number("a gene", gene) for gene in m["genome"]] for m in members]
-        if any(len(genome) != space.layout.n_genes for genome in genes):
-            raise ValueError(f"{space.name} has {space.layout.n_genes} genes, a genome has others")
-        names = members[0]["costs"] if members else [o for o in objectives if o != "top1"]
-        if any(set(m["costs"]) != set(names) for m in members):
-            raise ValueError("the members do not have the same costs")
-        far = [m.get("extrapolates", False) for m in members]
-        if not all(isinstance(value, bool) for value in far):
-            raise ValueError("extrapolates must be true or false")
-        seed, digest, supernet = data["seed"], data["supernet_digest"], data["supernet"]
-        if type(seed) is not int or seed < 0:
-            raise ValueError(f"seed must be a whole number of at least 0, got {shown(seed)}")
-        if not all(text is None or isinstance(text, str) for text in (digest, supernet)):
-            raise ValueError("supernet and supernet_digest must be text")
-        return cls(
-            space=space,
-            X=space.layout.check(np.array(genes, np.int64).reshape(-1, space.layout.n_genes)),
-            costs={name: _array(name, [m["costs"][name] for m in members]) for name in names},
-            **{name: _array(name, [m[name] for m in members]) for name in _TOP1_COLUMNS},
-            extrapolates=np.array(far, dtype=bool),
-            objectives=objectives,
-            limits=Limits.from_dict(data["limits"]),
-            seed=seed,
-            supernet=supernet,
-            supernet_digest=digest,
-            predictor_scores=_scores(data["predictor_scores"]),
-            settings=_table("settings", data.get("settings", {})),
-            hypervolumes=_array("hypervolumes", data.get("hypervolumes", [])).astype(np.float64),
-            class_names=_names(data.get("class_names", [])),
-            class_top1=np.array(
-                [_array("class_top1", m["class_top1"]) for m in members if "class_top1" in m],
-                dtype=np.float64,
-            ),
-        )
 
     def save(self, path: str | Path) -> None:
         """Write `front.json`, whole or not at all; equal fronts give equal files."""
@@ -514,46 +431,5 @@ class ParetoFront(Sequence[FrontMember]):
     def _pick(self, indices: NDArray[np.int64]) -> None:
         object.__setattr__(self, "X", self.X[indices])
         object.__setattr__(self, "costs", {n: c[indices] for n, c in self.costs.items()})
-        for name in (*_COLUMNS, "class_top1"):
+        for name in (*COLUMNS, "class_top1"):
             object.__setattr__(self, name, getattr(self, name)[indices])
-
-
-_TOP1_COLUMNS = ("top1_predicted", "top1_spread", "top1_measured")
-
-
-_COLUMNS = (*_TOP1_COLUMNS, "extrapolates")
-
-
-def _or_none(value: Any) -> float | int | None:
-    number: float | int = value.item()
-    return None if number != number else number
-
-
-def _array(name: str, values: Sequence[object]) -> NDArray[Any]:
-    """Counts stay integers; None becomes NaN."""
-    if values and all(type(v) is int and abs(v) < 2**63 for v in values):
-        return np.array(values, dtype=np.int64)
-    return np.array(
-        [np.nan if v is None else finite_number(name, v) for v in values], dtype=np.float64
-    )
-
-
-def _scores(scores: object) -> dict[str, Any]:
-    """What a predictor says about itself; what is printed of it must be numbers."""
-    found = _table("predictor_scores", scores)
-    for name in ("n_test", "kendall_tau", "rmse"):
-        if name in found:
-            finite_number(name, found[name])
-    return found
-
-
-def _table(name: str, value: object) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} must be a table, got {shown(value)}")
-    return dict(value)
-
-
-def _names(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"class_names must be a list of names, got {shown(value)}")
-    return tuple(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qfa_search.front.front import FrontMember
+from qfa_search.front.member import FrontMember
 from qfa_search.measuring.device import AUTO
 from search_spaces import Subnet
 
