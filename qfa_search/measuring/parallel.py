@@ -98,7 +98,7 @@ def _dask(workers: Workers) -> Iterator[None]:
     from joblib import parallel_config
 
     try:
-        with Client(workers.scheduler), parallel_config(backend="dask"):  # type: ignore[no-untyped-call]
+        with Client(workers.scheduler), parallel_config(backend="dask"):
             yield
     except (KilledWorker, CancelledError) as error:
         raise MeasurementError(
