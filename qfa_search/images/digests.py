@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-from predictors.files import DIGEST_LENGTH, atomic_path, file_digest
+from predictors.files import atomic_path, digest_of, file_digest
 
 DIGESTS_FILE = "digests.csv"
 MOST_READERS = 8
@@ -33,7 +32,7 @@ def content_digests(root: Path, names: Sequence[str]) -> list[str | None]:
 def data_digest(rows: Sequence[tuple[str, str, str]]) -> str:
     """One fingerprint of a data set: the (path, split, content digest) of all its images."""
     text = "\0".join("\0".join(row) for row in sorted(rows))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:DIGEST_LENGTH]
+    return digest_of(text.encode("utf-8", "surrogateescape"))
 
 
 def write_digests(path: Path, digests: Mapping[str, str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import logging
 from collections.abc import Collection, Mapping
@@ -13,7 +12,7 @@ from pathlib import Path, PurePath
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.files import DIGEST_LENGTH
+from predictors.files import digest_of
 from qfa_search.errors import DataError
 from qfa_search.images.class_images import ClassImages, class_images, warn_of_lookalikes
 from qfa_search.images.decoding import SUFFIXES
@@ -70,7 +69,7 @@ class FolderSplit:
     @property
     def files_digest(self) -> str:
         """Fingerprint of the names of all files and of the split that each is in."""
-        return hashlib.sha256(self.as_csv()).hexdigest()[:DIGEST_LENGTH]
+        return digest_of(self.as_csv())
 
     @property
     def digest(self) -> str | None:
@@ -126,7 +125,7 @@ def _joined(one: Mapping[str, SplitName], other: Mapping[str, SplitName]) -> dic
 
 def labels_digest(labels: Labels, held_out: Labels) -> str:
     """Fingerprint of training labels and of the indices of those that validate."""
-    return hashlib.sha256(labels.tobytes() + held_out.tobytes()).hexdigest()[:DIGEST_LENGTH]
+    return digest_of(labels.tobytes() + held_out.tobytes())
 
 
 def split_folder(

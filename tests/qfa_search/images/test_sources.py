@@ -193,7 +193,7 @@ def test_other_classes_and_channels_are_refused(run):
         data_for(list_images("fashion-mnist"), fitted(image_size=28, channels=3, n_classes=10))
 
 
-def test_published_sets_are_the_names_that_the_command_knows():
-    from qfa_search.commands.train import PUBLISHED_SETS
+def test_published_sets_are_the_names_that_a_training_knows():
+    from qfa_search.training.calls import PUBLISHED_SETS
 
     assert set(PUBLISHED_SETS) == set(sources.PUBLISHED_SETS)
