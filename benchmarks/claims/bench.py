@@ -88,7 +88,7 @@ class Bench:
             "supernet": self.files.digest(),
             "data": self.data,
             "teacher": teacher,
-            "recalibration": self.measuring("val").recalibration,
+            "recalibration": str(self.measuring("val").recalibration),
         }
 
     @cached_property

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from benchmarks.claims.bench import Bench, Floats, plus_minus
 from benchmarks.claims.finished import Numbers
@@ -15,7 +16,7 @@ from benchmarks.claims.section import Row, Section
 from benchmarks.parts.report import COLOURS, markdown_table, new_figure, tidy
 from benchmarks.supernet_scores import corners
 from qfa_search.measuring.drawing import draw_stratified
-from qfa_search.measuring.evaluation import evaluate
+from qfa_search.measuring.evaluation import Score, evaluate
 from qfa_search.measuring.scoring import EVALUATION_BATCH
 from qfa_search.measuring.subnets import measure_all
 from qfa_search.supernet.extract import extract
@@ -129,7 +130,13 @@ def scored(
             n_batches = -(-n_images // batch_size)
             recalibrate(network, batches, n_batches, sequential=METHODS[method])
         held_out = bench.held_out["val"].batches(subnet.resolution, EVALUATION_BATCH)
-        return {"top1": evaluate(network, held_out).top1}
+        if n_images:
+            return {"top1": evaluate(network, held_out).top1}
+        score = Score()  # `evaluate` refuses a network without statistics, whose score is wanted
+        with torch.inference_mode():
+            for images, labels in held_out:
+                score.add(network(images), labels)
+        return {"top1": score.result().top1}
 
     short = name.replace("/", "-").replace(" ", "-")
     run_name = f"{NAME}-{short}-{n_images}-draw{draw}"
