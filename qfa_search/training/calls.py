@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qfa_search.training.phase import Progress
 
 PUBLISHED_SETS = ("fashion-mnist", "cifar10")
+FEWEST_SHOWINGS = 16  # of an image, from which on varying it pays
 DRY_RUN_IMAGES, IMAGENET_IMAGES = 55_000, 1_271_167
 Setting = float | bool | str
 
@@ -351,10 +352,17 @@ def _changes(recipe: Mapping[str, Setting], *, has_teacher: bool) -> dict[str, S
     """The fields to change, and those that follow from them."""
     # Who counts in epochs wants no least number of steps.
     steps = {name.replace("epochs", "steps"): 0 for name in recipe if name.endswith("epochs")}
-    changes = {**steps, **recipe}
+    changes = {**steps, **_plain_images(recipe), **recipe}
     if has_teacher or recipe.get("teacher_epochs") == 0:
         changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
     return changes
+
+
+def _plain_images(recipe: Mapping[str, Setting]) -> dict[str, Setting]:
+    """No crops and colours for few epochs: they keep images from being learned by heart."""
+    epochs = recipe.get("epochs")
+    is_short = isinstance(epochs, int | float) and epochs < FEWEST_SHOWINGS
+    return {"crop_share": 1.0, "colour": 0.0} if is_short else {}
 
 
 def _space(

@@ -71,3 +71,20 @@ def test_the_call_and_the_command_train_the_same_file(tmp_path, image_folder, to
 def test_the_one_condition_that_failed_is_named(given, message):
     with pytest.raises(ValueError, match=message):
         plan("cifar10", None, is_dry_run=True, **{**NO_CHOICE, **given})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shown"),
+    [
+        ({}, (0.5, 0.3)),
+        ({"epochs": 8}, (1.0, 0.0)),
+        ({"epochs": 16}, (0.5, 0.3)),
+        ({"epochs": 8, "colour": 0.2}, (1.0, 0.2)),
+    ],
+)
+def test_images_that_are_shown_a_few_times_are_shown_as_they_are(
+    tmp_path, image_folder, toy_space_file, recipe, shown
+):
+    chosen = {**NO_CHOICE, "space": toy_space_file, "preset": "own-images", "recipe": recipe}
+    config = plan(str(image_folder), tmp_path / "out", **chosen).config
+    assert (config.crop_share, config.colour) == shown
