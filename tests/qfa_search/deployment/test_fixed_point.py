@@ -87,7 +87,7 @@ def test_a_bundled_subnet_answers_as_torch_does(which):
         pytest.skip("dataset-fashion-mnist is not installed")
     supernet = qfa_search.load_supernet("fashion-mnist")
     subnet = getattr(supernet.space, which)()
-    data = fashion_mnist.FashionMnist()
+    data = fashion_mnist.fashion_mnist()
     network = qfa_search.extract(supernet, subnet)
     train = data.drawn("train", 1024).batches(subnet.resolution, 64)
     qfa_search.recalibrate(network, train, n_batches=16, sequential=True)

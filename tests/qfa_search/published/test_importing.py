@@ -51,7 +51,7 @@ def test_an_imported_release_is_searched_and_evaluated(imported, tmp_path):
         assert result.exit_code == 0, result.output
         front = pd.read_csv(out / "front.csv")
         assert front[option.removeprefix("--max-").replace("-", "_")].max() <= 20
-    images = write_images(tmp_path, per_class=1)
+    images = write_images(tmp_path, per_class=2)
     subnet = tmp_path / "subnet.json"
     subnet.write_text(json.dumps(SPACE.smallest().to_dict()))
     result = _run(
@@ -67,8 +67,8 @@ def test_the_released_setting_is_used_to_measure_an_imported_supernet(imported, 
     from dataclasses import replace
 
     weights = resolve_supernet(imported).weights
-    config = measure_config(weights, str(write_images(tmp_path, per_class=1)), "test")
-    assert config.recalibration == "30x64"
+    config = measure_config(weights, str(write_images(tmp_path, per_class=2)), "test")
+    assert str(config.recalibration) == "30x64"
     X = SPACE.layout.lowest()[None]
     found = measure_all(
         replace(config, recalibration=RecalibrationSetting(n_batches=1, batch_size=4)), X
