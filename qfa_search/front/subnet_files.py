@@ -18,7 +18,8 @@ from search_spaces.genome import Genomes
 from search_spaces.plain_data import parse_json, read_text, shown, whole_number
 
 ONCE_FOR_ALL = ("ks", "e", "d")  # and "r", its names of kernel sizes, expand ratios, depths
-_MEMBER = re.compile(r"(.+):(\d{1,9}|knee|best)")
+_MEMBER = re.compile(r"(.+):([^:]*)", re.DOTALL)
+_KNOWN_MEMBER = re.compile(r"\d{1,9}|knee|best", re.ASCII)
 
 
 class MissingSpaceError(ValueError):
@@ -147,7 +148,8 @@ def split_member(text: str | Path) -> tuple[Path, str | None]:
     found = _MEMBER.fullmatch(str(text))
     if found is None or Path(text).exists():
         return Path(text), None
-    return Path(found[1]), found[2]
+    is_member = _KNOWN_MEMBER.fullmatch(found[2]) or Path(found[1]).is_file()
+    return (Path(found[1]), found[2]) if is_member else (Path(text), None)
 
 
 def _index(front: ParetoFront, member: str, path: Path) -> int:
@@ -155,6 +157,8 @@ def _index(front: ParetoFront, member: str, path: Path) -> int:
         return front.knee_index()
     if member == "best":
         return front.best_index()
+    if not _KNOWN_MEMBER.fullmatch(member):
+        raise ValueError(f"{path} has no member {shown(member)}: give an index, knee or best")
     if int(member) >= len(front):
         raise ValueError(
             f"{path} has no member {member}: its {len(front)} members are 0 to {len(front) - 1}"

@@ -34,6 +34,12 @@ def test_a_member_of_a_front_is_read_by_its_name(front_file, rising_front, membe
     assert read.top1_predicted[0] == rising_front.top1_predicted[index]
 
 
+@pytest.mark.parametrize("member", ["kneee", "-1", "1.5", "", "1" * 30])
+def test_a_name_that_no_member_has_is_refused(front_file, toy_space, member):
+    with pytest.raises(ValueError, match=r"has no member .*: give an index, knee or best"):
+        read_subnets(f"{front_file}:{member}", toy_space, None)
+
+
 def test_a_member_that_is_not_there_is_refused(front_file, toy_space, tmp_path):
     with pytest.raises(ValueError, match="has no member 12: its 12 members are 0 to 11"):
         read_subnets(f"{front_file}:12")
