@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.parts.report import (
     COLOURS,
@@ -58,6 +57,7 @@ from qfa_search.measuring.subnets import measure_config, measured_images, measur
 from qfa_search.supernet.extract import StaticNetwork
 from qfa_search.supernet.files import resolve_supernet
 from search_spaces import LayerBits, Subnet
+from search_spaces.arrays import Floats
 from search_spaces.subnet import FLOAT_BITS
 
 if TYPE_CHECKING:
@@ -342,7 +342,7 @@ def _figure(frame: pd.DataFrame) -> Figure:
     axes = figure.add_subplot()
     columns = {n: label for n, label in BYTES.items() if n not in ("torch", "qonnx")}
     width = 0.8 / (len(columns) + 1)
-    at: NDArray[np.float64] = np.arange(len(frame), dtype=np.float64)
+    at: Floats = np.arange(len(frame), dtype=np.float64)
     for i, (name, label) in enumerate(columns.items()):
         values = frame[f"{name}_bytes"] / 1e3
         axes.bar(at + i * width, values, width, label=label, color=COLOURS[i])

@@ -39,6 +39,7 @@ from qfa_search.evolution.refining import worth_measuring
 from qfa_search.evolution.seen import genome_keys
 from qfa_search.front.dominance import hypervolume, non_dominated_mask
 from qfa_search.supernet.files import resolve_supernet
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 EVENLY, ONE, ROUNDS = "one search, evenly", "one search, by gain", "refined"
 METHODS = (EVENLY, ONE, ROUNDS)
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from predictors.held_out import (
 from predictors.mlp import MlpEnsemble
 from predictors.tables import chunks
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 from search_spaces.plain_data import finite_number, shown, whole_number
 
@@ -32,8 +33,6 @@ MIN_SAMPLES = 10
 N_FOLDS = 5
 MEMBERS_PER_FOLD = 2
 KIND = "predictor"
-
-Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ from predictors.c_memory import (
 )
 from predictors.tables import BitTable, Counts, Decoded, LayerTable, tabulate, with_zero
 from search_spaces import LayerBits, LayerSpec, SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.subnet import FLOAT_BITS
-
-Floats = NDArray[np.float64]
 
 
 def flash(space: SearchSpace, genomes: Decoded) -> Floats:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +16,13 @@ from numpy.typing import NDArray
 from predictors.costs import cost_arrays
 from predictors.features import FeatureColumns, feature_columns, fill_features, n_features
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 KINDS = ("kernel_size", "expand_ratio", "depth", "resolution", "w_bits", "a_bits")
 COSTS = ("macs", "params", "mflops", "size_kb")
 N_REFERENCE = 4096  # random genomes that centre and scale the descriptors
 CONSTANT = 1e-5  # standard deviation below which a column counts as constant
-
-Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

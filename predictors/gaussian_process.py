@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from search_spaces.arrays import Floats
 
 MAX_POINTS = 1500  # training points that are kept; the time to fit grows with their cube
 N_TUNING = 300  # points that the hyperparameters are chosen on

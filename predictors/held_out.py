@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search_spaces.arrays import Floats
 from search_spaces.plain_data import shown
-
-Floats = NDArray[np.floating[Any]]
 
 COVERED = 0.9
 Z_90 = 1.645  # standard deviations around the mean of a normal distribution that hold 90 %

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from predictors.files import write_text
 from predictors.tables import (
@@ -26,6 +26,7 @@ from predictors.tables import (
     with_zero,
 )
 from search_spaces import LayerBits, LayerSpec, SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.plain_data import read_text, shown
 from search_spaces.subnet import FLOAT_BITS
 
@@ -106,7 +107,7 @@ class LatencyTable:
         write_text(path, "\n".join(lines) + "\n")
 
 
-def latency_ms(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> NDArray[np.float64]:
+def latency_ms(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> Floats:
     """Milliseconds of every genome, the sum over its layers, `(n,)`.
 
     Args:

@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from predictors.counts import in_elements, out_elements
 from predictors.latency import LatencyTable, needed_layers, signature
 from search_spaces import LayerSpec, SearchSpace
-
-Floats = NDArray[np.float64]
+from search_spaces.arrays import Floats
 
 KINDS = ("stem", "pointwise", "depthwise", "squeeze_excite", "linear")
 ACTIVATIONS = ("none", "relu", "hswish")

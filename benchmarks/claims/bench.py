@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.claims.finished import FinishedRuns
@@ -45,9 +44,8 @@ from qfa_search.training.teacher import (
     open_supernet_as_teacher,
 )
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

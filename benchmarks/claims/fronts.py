@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.claims.bench import Bench
 from benchmarks.claims.finished import Numbers
@@ -15,6 +13,7 @@ from predictors import AccuracyPredictor
 from predictors.files import file_digest
 from qfa_search import search
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 MIXED = "mixed"
@@ -32,7 +31,7 @@ class UniformPredictor:
     whole: AccuracyPredictor
     space: SearchSpace
 
-    def predict(self, X: Genomes) -> NDArray[np.floating[Any]]:
+    def predict(self, X: Genomes) -> Floats:
         """Top-1 in percent of genomes of `space`, `(n,)`."""
         return self.whole.predict(in_whole_space(self.space, self.whole.space, X))
 

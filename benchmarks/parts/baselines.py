@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from search_spaces.arrays import Floats
+
 # Mean and standard deviation of the test subnets; None from models that know no deviation.
 Prediction = tuple[Floats, Floats | None]
 Baseline = Callable[[Floats, Floats, Floats, int], Prediction]

@@ -13,12 +13,11 @@ from predictors import AccuracyPredictor, cost_arrays
 from qfa_search.measuring.samples import read_samples
 from qfa_search.supernet.files import resolve_supernet
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 POOL_SPACE = "ofa-mobilenet-v3-w1.0"
 POOL_RESOLUTION = 224
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,6 @@ LINAS |= {400: 1601.5, 500: 1610.2}
 NSGA2 = {50: 1224.1, 100: 1309.3, 150: 1392.4, 200: 1430.7, 250: 1438.2, 300: 1478.7}
 NSGA2 |= {400: 1510.1, 500: 1530.7}
 
-Floats = NDArray[np.float64]
-
 
 def measured_hypervolume(data: MeasuredSubnets, rows: NDArray[np.int64]) -> float:
     """Hypervolume of some measured subnets, M MACs times percent points."""

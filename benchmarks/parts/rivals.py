@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.mutation import Mutation
 from pymoo.core.problem import Problem as PymooProblem
@@ -27,9 +26,8 @@ from qfa_search.evolution.problem import Predictor
 from qfa_search.evolution.seen import SeenGenomes
 from qfa_search.front.dominance import hypervolume, non_dominated_mask
 from search_spaces import GenomeLayout, SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
-
-Floats = NDArray[np.float64]
 
 # As DyNAS-T configures pymoo's operators.
 SBX_PROB, SBX_ETA, PM_PROB, PM_ETA = 0.9, 15.0, 0.02, 20.0

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from qfa_search.deployment.plan import InputGrid, LayerPlan, NetworkPlan
 from qfa_search.errors import ExportError
+from search_spaces.arrays import Floats
 
 STREAM_BITS = 20
 STREAM_LIMIT = (1 << 30) - 1  # streams are clamped to it, so that the sum of two fits
@@ -282,7 +283,7 @@ def _gate_layer(
     )
 
 
-def _stem_weights(layer: LayerPlan) -> tuple[Integers, NDArray[np.float64]]:
+def _stem_weights(layer: LayerPlan) -> tuple[Integers, Floats]:
     """Weights of 16 bits whose sums over 16-bit pixels fit 32 bits, and what one is worth."""
     assert layer.weights is not None
     weights = layer.weights.astype(np.float64)
@@ -339,7 +340,7 @@ def _pool_shift(size: int) -> int:
     return (size * size - 1).bit_length()
 
 
-def _exponent(values: NDArray[np.float64]) -> int:
+def _exponent(values: Floats) -> int:
     """The least e with all |values| below 2^e, after rounding to 31 bits."""
     largest = float(np.abs(values).max(initial=0.0))
     if largest == 0:
@@ -348,5 +349,5 @@ def _exponent(values: NDArray[np.float64]) -> int:
     return exponent + (mantissa >= 1 - 2.0**-31)
 
 
-def _rounded(values: NDArray[np.float64]) -> Integers:
+def _rounded(values: Floats) -> Integers:
     return np.rint(values).astype(np.int64)

@@ -35,8 +35,8 @@ from qfa_search.supernet.extract import StaticLayer, StaticNetwork
 from qfa_search.supernet.mobilenet_v3 import key
 from qfa_search.supernet.recalibrate import has_statistics
 from search_spaces import LayerSpec, SearchSpace, Subnet
+from search_spaces.arrays import Floats
 
-Floats = NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from predictors import costs
 from predictors.counts import layer_bitops
 from qfa_search.deployment.formats import ExportFormat, ExportOptions
-from qfa_search.deployment.plan import Floats, LayerPlan, NetworkPlan
+from qfa_search.deployment.plan import LayerPlan, NetworkPlan
 from qfa_search.deployment.preprocessing import Preprocessing
 from qfa_search.deployment.verify import Verification
+from search_spaces.arrays import Floats
 
 FORMAT_VERSION = 1
 KEY = "qfa_search"

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from qfa_search.evolution.seen import SeenGenomes
 from search_spaces import GenomeLayout
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 # Shares of genes that an infeasible genome keeps; the others take their cheapest choice.
 KEPT_SHARES = (0.8, 0.6, 0.45, 0.3, 0.2, 0.1, 0.05, 0.02)
 # Random fills that may bring nothing new before a nearly exhausted space is given up.
 MAX_DRAWS = 20
-
-Floats = NDArray[np.float64]
 FeasibleMask = Callable[[Genomes], NDArray[np.bool_]]
 
 

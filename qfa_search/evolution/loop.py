@@ -14,9 +14,8 @@ from qfa_search.evolution.operators import GeneMutation, UniformExchange, mates,
 from qfa_search.evolution.problem import SubnetProblem
 from qfa_search.evolution.seen import SeenGenomes
 from qfa_search.front.dominance import hypervolume, non_dominated_mask
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
-
-Floats = NDArray[np.float64]
 
 CROWDING = get_crowding_function("cd")
 # Matings per generation that may fall short of new genomes before a smaller one will do.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from predictors import LatencyTable
 from predictors.files import read_metadata
@@ -24,6 +24,7 @@ from qfa_search.measuring.samples import Sample, stored_samples
 from qfa_search.measuring.sampling import known_or_measured, scores_file, setting_of
 from qfa_search.measuring.subnets import measure_config
 from qfa_search.supernet.files import resolve_supernet
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def measured_members(
     top1: ArrayLike,
     table: LatencyTable | None,
     *,
-    class_top1: NDArray[np.float64] | None = None,
+    class_top1: Floats | None = None,
 ) -> ParetoFront:
     """Measured subnets inside the cost limits of `front`, as members without predictions.
 
@@ -126,7 +127,7 @@ def measured_members(
     values = {name: np.asarray(column) for name, column in costs(X, columns).items()}
     budget = replace(front.limits, min_top1=None)
     inside = (constraint_values(values, budget) <= 0).all(axis=1)
-    unknown: NDArray[np.float64] = np.full(int(inside.sum()), np.nan)
+    unknown: Floats = np.full(int(inside.sum()), np.nan)
     return replace(
         front,
         X=X[inside],
@@ -156,7 +157,7 @@ def with_predictions(front: ParetoFront, predictor: Predictor) -> ParetoFront:
     )
 
 
-def _by_class(found: list[Evaluation], n_classes: int) -> NDArray[np.float64]:
+def _by_class(found: list[Evaluation], n_classes: int) -> Floats:
     """Accuracies by class, `(n, n_classes)`; NaN where they were not kept."""
     unknown = (np.nan,) * n_classes
     return np.array([evaluation.class_top1 or unknown for evaluation in found])

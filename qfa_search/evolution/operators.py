@@ -14,6 +14,7 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.problem import Problem
 
 from search_spaces import GenomeLayout
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 
@@ -91,7 +92,7 @@ def mutate(layout: GenomeLayout, X: Genomes, gene_prob: float, rng: np.random.Ge
 
 
 def tournament(
-    rank: NDArray[np.int64], crowding: NDArray[np.float64], n: int, rng: np.random.Generator
+    rank: NDArray[np.int64], crowding: Floats, n: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Indices of `n` winners of binary tournaments: lower rank wins, then larger crowding.
 
@@ -110,9 +111,7 @@ def tournament(
     return np.where(first_loses, second, first)
 
 
-def mates(
-    F: NDArray[np.float64], parents: NDArray[np.int64], rng: np.random.Generator
-) -> NDArray[np.int64]:
+def mates(F: Floats, parents: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """The `parents` in pairs that lie close together on the front, `(2, n // 2)`.
 
     They are sorted by one objective, chosen at random, and each mates with the next but one, so

@@ -13,9 +13,9 @@ from qfa_search.errors import QFAError
 from qfa_search.evolution.config import SearchConfig
 from qfa_search.front.objectives import constraint_values, objective_values
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
-Floats = NDArray[np.float64]
 CostFunction = Callable[[Genomes, tuple[str, ...]], Mapping[str, NDArray[Any]]]
 
 
@@ -26,7 +26,7 @@ class Predictor(Protocol):
     def space(self) -> SearchSpace:
         """Space whose genomes `predict` takes."""
 
-    def predict(self, X: Genomes) -> NDArray[np.floating[Any]]:
+    def predict(self, X: Genomes) -> Floats:
         """Top-1 accuracy in percent of genomes `(n, n_genes)`, `(n,)`."""
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from predictors import AccuracyPredictor, LatencyTable
 from qfa_search.errors import QFAError
@@ -28,6 +27,7 @@ from qfa_search.measuring.scoring import RecalibrationSetting
 from qfa_search.measuring.store import SampleStore
 from qfa_search.measuring.subnets import measure_config
 from qfa_search.supernet.files import DEFAULT_SUPERNET, SupernetFiles, resolve_supernet
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 DEFAULT_BATCH = 16
@@ -216,7 +216,7 @@ def _as_stored(samples: Samples) -> list[Sample]:
 def worth_measuring(
     front: ParetoFront,
     known: set[bytes],
-    measured: NDArray[np.float64],
+    measured: Floats,
     ref_point: Sequence[float],
     n: int,
 ) -> ParetoFront:

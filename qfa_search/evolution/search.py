@@ -29,9 +29,8 @@ from qfa_search.front.objectives import (
     worst_corner,
 )
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
-
-Floats = NDArray[np.float64]
 
 
 def search(

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from predictors import COST_COLUMNS, cost_arrays
 from qfa_search.front.objectives import COST_OBJECTIVES, Limits, constraint_values
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 # Costs are sums of a few hundred numbers, and computed alike everywhere to this share of them.
 TOLERANCE = 1e-9
-
-Floats = NDArray[np.float64]
 
 
 def check_genomes(space: SearchSpace, X: Genomes) -> None:

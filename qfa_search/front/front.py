@@ -36,14 +36,13 @@ from qfa_search.front.plain_front import (
     plain_members,
 )
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 from search_spaces.plain_data import parse_json, read_text, shown
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

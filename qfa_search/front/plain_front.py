@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qfa_search.front.objectives import Limits, check_objectives
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 from search_spaces.plain_data import finite_number, shown, whole_number
 
@@ -22,7 +23,7 @@ def plain_members(
     X: Genomes,
     columns: Mapping[str, NDArray[Any]],
     costs: Mapping[str, NDArray[Any]],
-    class_top1: NDArray[np.float64],
+    class_top1: Floats,
 ) -> list[dict[str, Any]]:
     """A dictionary for each member; not-a-number becomes None.
 

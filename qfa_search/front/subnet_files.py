@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.front.front import ParetoFront
 from search_spaces import SearchSpace, Subnet
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 from search_spaces.plain_data import parse_json, read_text, shown, whole_number
 
@@ -42,7 +43,7 @@ class SubnetsRead:
     path: Path
     space: SearchSpace
     X: Genomes
-    top1_predicted: NDArray[np.float64]
+    top1_predicted: Floats
     indices: NDArray[np.int64] | None = None
     front: ParetoFront | None = None
 
@@ -85,7 +86,7 @@ def read_subnets(
         assert space is not None
         if member is not None:
             raise ValueError(f"{path} is no front, it has no {member}: leave out :{member}")
-        unknown: NDArray[np.float64] = np.full(len(X), np.nan)
+        unknown: Floats = np.full(len(X), np.nan)
         return SubnetsRead(path=path, space=space, X=X, top1_predicted=unknown)
     front = read_front(path, space, digest)
     indices = np.arange(len(front)) if member is None else np.array([_index(front, member, path)])

@@ -19,6 +19,7 @@ from qfa_search.errors import CheckpointMismatchError
 from qfa_search.measuring import database
 from qfa_search.measuring.result import Evaluation
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,7 +200,7 @@ class Samples:
     X: NDArray[np.int64]
     frame: pd.DataFrame
 
-    def cross_entropy(self) -> NDArray[np.float64] | None:
+    def cross_entropy(self) -> Floats | None:
         """Cross-entropies `(n,)`; None unless all are known."""
         column = self.frame["cross_entropy"].to_numpy(dtype=np.float64)
         return None if np.isnan(column).any() else column

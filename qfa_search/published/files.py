@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from predictors import cost_arrays
 from qfa_search.errors import CheckpointMismatchError
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,8 +29,6 @@ ARCHITECTURES = "pareto_archs.npy"
 N_OUTLIER_ROUNDS = 4
 N_NEIGHBOURS = 5
 OUTLIER_DEVIATIONS = 3.0
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

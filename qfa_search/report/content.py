@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from qfa_search.report.agreement import agreement
 from qfa_search.report.architecture import encoded
 from qfa_search.report.distribution import along
+from search_spaces.arrays import Floats
 
 if TYPE_CHECKING:
     from qfa_search.front.front import ParetoFront
@@ -56,7 +57,7 @@ class ReportedFront:
     file: str
     file_digest: str | None = None
     samples: Samples | None = None
-    held_out: NDArray[np.floating[Any]] | None = None
+    held_out: Floats | None = None
 
 
 def page_content(fronts: Sequence[ReportedFront], versions: Mapping[str, str]) -> dict[str, Any]:

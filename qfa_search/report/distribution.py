@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qfa_search.report.architecture import BLOCK_LAYERS
+from search_spaces.arrays import Floats
 
 if TYPE_CHECKING:
     from qfa_search.front.front import ParetoFront
     from search_spaces.genome import GenomeLayout
 
 MAX_PARTS = 24
-
-Floats = NDArray[np.float64]
 
 
 def along(front: ParetoFront, n_parts: int = MAX_PARTS) -> dict[str, Any]:

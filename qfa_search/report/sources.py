@@ -6,10 +6,6 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from predictors import AccuracyPredictor
 from predictors.files import file_digest
@@ -18,6 +14,7 @@ from qfa_search.front.front import ParetoFront
 from qfa_search.measuring.samples import Samples, read_samples
 from qfa_search.report.content import ReportedFront
 from qfa_search.supernet.files import SupernetFiles, resolve_supernet
+from search_spaces.arrays import Floats
 
 # As a search that measures, and one that refines its predictor, leave them beside the front.
 SAMPLES_NAME, PREDICTOR_NAME = "samples.sqlite", "predictor.safetensors"
@@ -79,7 +76,7 @@ def samples_of(front: ParetoFront, folder: Path) -> Samples | None:
     return max(found, key=lambda samples: len(samples.X), default=None)
 
 
-def held_out_of(front: ParetoFront, folder: Path) -> NDArray[np.floating[Any]] | None:
+def held_out_of(front: ParetoFront, folder: Path) -> Floats | None:
     """Held-out predictions of the predictor that found the front, found as its samples are.
 
     None if it cannot be found or read, or is another one by its scores.
