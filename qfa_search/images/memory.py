@@ -19,6 +19,7 @@ from qfa_search.errors import DataError
 from qfa_search.images.decoding import decode_all
 from qfa_search.images.layout import SplitName
 from qfa_search.images.names import printable
+from qfa_search.images.opened_folder import OpenedFolder
 from qfa_search.images.splits import FolderSplit
 
 # ImageNet's, for folders; grey is the mean over its colours.
@@ -69,16 +70,14 @@ class Images:
 
 
 @dataclass(frozen=True)
-class ImageFolder:
+class ImageFolder(OpenedFolder):
     """A folder of class folders; images are decoded when asked for, broken ones left out.
 
     Attributes:
-        split: Which images are in which split.
         channels: 1 for grey, 3 for colour.
         resolution: Side of the centre squares that images are brought to.
     """
 
-    split: FolderSplit
     channels: int
     resolution: int
 
@@ -97,30 +96,6 @@ class ImageFolder:
     def drawn(self, split: SplitName, n: int) -> Images:
         """`n` images of one split at random, or all of them; no others are decoded."""
         return self._decoded(split, _drawn(len(self.split.names[split]), n, 0))
-
-    def size(self, split: SplitName) -> int:
-        """Files of one split."""
-        return len(self.split.names[split])
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes: label i is the i-th."""
-        return self.split.classes
-
-    @property
-    def split_digest(self) -> str:
-        """Fingerprint of the training labels and of which of them are held out."""
-        return self.split.split_digest
-
-    @property
-    def files_digest(self) -> str:
-        """Fingerprint of all file names and of the split that each is in."""
-        return self.split.files_digest
-
-    @property
-    def digest(self) -> str | None:
-        """Fingerprint of all names, splits and contents."""
-        return self.split.digest
 
     def _decoded(self, split: SplitName, at: NDArray[np.int64]) -> Images:
         names = [self.split.names[split][i] for i in at]

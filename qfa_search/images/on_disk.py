@@ -32,7 +32,7 @@ from qfa_search.images.decoding import (
 from qfa_search.images.layout import SplitName
 from qfa_search.images.memory import MEAN, STD
 from qfa_search.images.names import printable
-from qfa_search.images.splits import FolderSplit
+from qfa_search.images.opened_folder import OpenedFolder
 
 logger = logging.getLogger(__name__)
 
@@ -185,17 +185,15 @@ class FolderImages:
 
 
 @dataclass(frozen=True)
-class FolderData:
+class FolderData(OpenedFolder):
     """An image folder that memory cannot hold.
 
     Attributes:
-        split: Which images are in which split.
         is_published: Whether files are read as the published recipe reads them: no orientation
             tags, transparency dropped, 16 bits clipped.
         crop_seed: Seed of the random crops of training images.
     """
 
-    split: FolderSplit
     is_published: bool = False
     crop_seed: int = 0
 
@@ -214,30 +212,6 @@ class FolderData:
     def drawn(self, split: SplitName, n: int) -> FolderImages:
         """`n` images of one split at random, or all of them."""
         return self.images(split).drawn(n)
-
-    def size(self, split: SplitName) -> int:
-        """Files of one split."""
-        return len(self.split.names[split])
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes: label i is the i-th."""
-        return self.split.classes
-
-    @property
-    def split_digest(self) -> str:
-        """Fingerprint of the training labels and of which of them are held out."""
-        return self.split.split_digest
-
-    @property
-    def files_digest(self) -> str:
-        """Fingerprint of all file names and of the split that each is in."""
-        return self.split.files_digest
-
-    @property
-    def digest(self) -> str | None:
-        """Fingerprint of all names, splits and contents; None where contents are not known."""
-        return self.split.digest
 
 
 def _random_box(rng: np.random.Generator, *, height: int, width: int) -> tuple[int, int, int, int]:

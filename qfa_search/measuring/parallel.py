@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 from qfa_search.errors import MeasurementError, QFAError
+from qfa_search.measuring.parent import end_with
 
 T = TypeVar("T")
 
 BACKENDS = ("loky", "dask")
-PARENT_CHECK_SECONDS = 1.0
 KEPT = "every score so far is stored, the same command goes on from there"
 
 
@@ -74,18 +71,6 @@ def _task(parent: int | None, function: Callable[..., T], args: tuple[Any, ...])
     if parent is not None and parent != os.getpid():
         end_with(parent)
     return function(*args)
-
-
-@cache
-def end_with(parent: int) -> None:
-    """Let this process end soon after `parent`, which started it, is gone, however it went."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_CHECK_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from torch.multiprocessing.spawn import (
 )
 
 from qfa_search.errors import QFAError, TrainingError
-from qfa_search.training.stop import SIGNALS, end_with_parent
+from qfa_search.measuring.parent import end_with
+from qfa_search.training.stop import SIGNALS
 
 GRACE_SECONDS = 20.0
 Report = tuple[str, str]  # "interrupted" or "error", and the message
@@ -85,7 +86,7 @@ def _work(
     reports: SimpleQueue[Report],
 ) -> None:
     """What each process does; expected errors are told in `reports`, others as tracebacks."""
-    end_with_parent(parent)
+    end_with(parent)
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),

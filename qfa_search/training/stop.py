@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -42,14 +41,3 @@ def stop_requests(world: World) -> Iterator[Callable[[], None]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def end_with_parent(parent: int) -> None:
-    """Let this process end at once when `parent`, which started it, is gone."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        os._exit(130)
-
-    signal.signal(signal.SIGINT, leave)
-    if os.getppid() != parent:
-        os._exit(130)
