@@ -21,7 +21,25 @@ from search_spaces.genome import Genomes
 TOLERANCE = 1e-9
 
 
-def check_genomes(space: SearchSpace, X: Genomes) -> None:
+def check_members(fields: Mapping[str, Any]) -> None:
+    """Nothing, if the members are what the fields of their front say of them."""
+    space, X, costs = fields["space"], fields["X"], fields["costs"]
+    if not len(X):
+        return
+    predicted, measured = fields["top1_predicted"], fields["top1_measured"]
+    _check_genomes(space, X)
+    _check_costs(space, X, costs)
+    for name in ("top1_predicted", "top1_measured"):
+        _check_percentages(name, fields[name])
+    spread = fields["top1_spread"]
+    _refuse(~(np.isnan(spread) | (spread >= 0)), spread, "top1_spread", "at least 0")
+    for column in fields["class_top1"].T:
+        _check_percentages("class_top1", column)
+    # A prediction held min_top1 during the search, whatever was measured afterwards.
+    _check_limits({**costs, "top1": np.fmax(predicted, measured)}, fields["limits"])
+
+
+def _check_genomes(space: SearchSpace, X: Genomes) -> None:
     """Nothing, if the genomes `(n, n_genes)` are canonical and each is there once."""
     different = (space.layout.canonicalize(X) != X).any(axis=1)
     if different.any():
@@ -34,7 +52,7 @@ def check_genomes(space: SearchSpace, X: Genomes) -> None:
         raise ValueError(f"the genome of member {twice} is there twice")
 
 
-def check_costs(space: SearchSpace, X: Genomes, costs: Mapping[str, NDArray[Any]]) -> None:
+def _check_costs(space: SearchSpace, X: Genomes, costs: Mapping[str, NDArray[Any]]) -> None:
     """Nothing, if every cost, `(n,)` each, is that of its genome; latencies must be numbers."""
     unknown = sorted(set(costs) - {*COST_COLUMNS, *COST_OBJECTIVES})
     if unknown:
@@ -55,19 +73,12 @@ def check_costs(space: SearchSpace, X: Genomes, costs: Mapping[str, NDArray[Any]
             )
 
 
-def check_top1(predicted: Floats, measured: Floats, spread: Floats) -> None:
-    """Nothing, if each top1 is a percentage or unknown, and no spread below 0."""
-    for name, top1 in (("top1_predicted", predicted), ("top1_measured", measured)):
-        check_percentages(name, top1)
-    _refuse(~(np.isnan(spread) | (spread >= 0)), spread, "top1_spread", "at least 0")
-
-
-def check_percentages(name: str, column: Floats) -> None:
+def _check_percentages(name: str, column: Floats) -> None:
     """Nothing, if each value `(n,)` is from 0 to 100, or NaN for unknown."""
     _refuse(~(np.isnan(column) | ((column >= 0) & (column <= 100))), column, name, "a percentage")
 
 
-def check_limits(values: Mapping[str, NDArray[Any]], limits: Limits) -> None:
+def _check_limits(values: Mapping[str, NDArray[Any]], limits: Limits) -> None:
     """Nothing, if no member exceeds a limit; `values` are all costs and top1, `(n,)` each."""
     missing = [name for name in limits.max_costs() if name not in values]
     if missing:

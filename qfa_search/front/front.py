@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qfa_search.errors import QFAError
-from qfa_search.front.contradictions import (
-    check_costs,
-    check_genomes,
-    check_limits,
-    check_percentages,
-    check_top1,
-)
-from qfa_search.front.dominance import hypervolume, non_dominated_mask
+from qfa_search.front import choosing
+from qfa_search.front.dominance import hypervolume
 from qfa_search.front.member import FrontMember
 from qfa_search.front.objectives import (
     Limits,
@@ -34,11 +27,11 @@ from qfa_search.front.plain_front import (
     TOP1_COLUMNS,
     front_fields,
     plain_members,
+    read_fields,
 )
 from search_spaces import SearchSpace
 from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
-from search_spaces.plain_data import parse_json, read_text, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,17 +135,9 @@ class ParetoFront(Sequence[FrontMember]):
         Raises:
             IndexError: No such member, a mask of another length, or no index at all.
         """
-        if isinstance(index, slice):
-            return self.subset(np.arange(len(self))[index])
         if not isinstance(index, int | np.integer):
-            indices = np.asarray(index)
-            if indices.ndim != 1 or (len(indices) and indices.dtype.kind not in "biu"):
-                raise IndexError(
-                    f"a front takes an index, a slice, a mask or indices, got {shown(index)}"
-                )
             # A front has each member once, cheapest first, however they are asked for.
-            indices = indices if len(indices) else indices.astype(np.int64)
-            return self.subset(np.unique(np.arange(len(self))[indices]))
+            return self.subset(choosing.indices_of(len(self), index))
         i = range(len(self))[index]
         return FrontMember(
             space=self.space,
@@ -198,9 +183,7 @@ class ParetoFront(Sequence[FrontMember]):
 
     def evenly_chosen(self, n: int) -> NDArray[np.int64]:
         """Indices of at most `n` members evenly spread over the front, both ends included."""
-        return np.unique(np.linspace(0, len(self) - 1, min(max(n, 1), len(self))).round()).astype(
-            np.int64
-        )
+        return choosing.evenly_spread(len(self), n)
 
     def overview(self, n: int = 20) -> list[int]:
         """Indices of at most `n` members that show the front: evenly spread, and the knee."""
@@ -234,16 +217,8 @@ class ParetoFront(Sequence[FrontMember]):
         Raises:
             QFAError: No member was measured, or none holds min_top1.
         """
-        known = np.flatnonzero(~np.isnan(self.top1_measured))
         floor = self.limits.min_top1 or 0.0
-        kept = known[self.top1_measured[known] >= floor]
-        if not len(kept):
-            best = f"the best reached {np.nanmax(self.top1_measured):.2f}" if len(known) else "none"
-            raise QFAError(
-                f"no measured subnet reaches min_top1={floor:g} ({best}): "
-                "lower min_top1 or measure more members"
-            )
-        return self.subset(kept[non_dominated_mask(self.objective_values[kept])])
+        return self.subset(choosing.best_measured(self.top1_measured, self.objective_values, floor))
 
     def hypervolume(self, ref_point: Sequence[float] | None = None) -> float:
         """Volume that the front dominates; larger is better.
@@ -316,10 +291,7 @@ class ParetoFront(Sequence[FrontMember]):
             ValueError: The front is empty.
         """
         self._check_not_empty()
-        F = self.objective_values
-        span = np.ptp(F, axis=0)
-        scaled = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
-        return int(scaled.sum(axis=1).argmin())
+        return choosing.knee(self.objective_values)
 
     def knee(self) -> FrontMember:
         """The member at the knee, see `knee_index`."""
@@ -384,9 +356,7 @@ class ParetoFront(Sequence[FrontMember]):
         Raises:
             ValueError: Not a front, one of a newer version, or a broken one.
         """
-        front = cls(**front_fields(data))
-        front._check()
-        return front
+        return cls(**front_fields(data))
 
     def save(self, path: str | Path) -> None:
         """Write `front.json`, whole or not at all; equal fronts give equal files."""
@@ -401,27 +371,7 @@ class ParetoFront(Sequence[FrontMember]):
         Raises:
             ValueError: No such file, or not a front.
         """
-        text = read_text(path, "front")
-        try:
-            data = parse_json(text)
-            if not isinstance(data, dict):
-                raise ValueError("not a front written by qfa-search")
-            return cls.from_dict(data)
-        except ValueError as error:
-            raise ValueError(f"cannot read the front {path}: {error}") from error
-
-    def _check(self) -> None:
-        """Nothing, if the members are what the front says of them; else a ValueError."""
-        if not len(self):
-            return
-        check_genomes(self.space, self.X)
-        check_costs(self.space, self.X, self.costs)
-        check_top1(self.top1_predicted, self.top1_measured, self.top1_spread)
-        for column in self.class_top1.T:
-            check_percentages("class_top1", column)
-        # A prediction held min_top1 during the search, whatever was measured afterwards.
-        top1 = np.fmax(self.top1_predicted, self.top1_measured)
-        check_limits({**self.costs, "top1": top1}, self.limits)
+        return cls(**read_fields(path))
 
     def _check_not_empty(self) -> None:
         if not len(self):

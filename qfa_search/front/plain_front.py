@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qfa_search.front.contradictions import check_members
 from qfa_search.front.objectives import Limits, check_objectives
 from search_spaces import SearchSpace
 from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
-from search_spaces.plain_data import finite_number, shown, whole_number
+from search_spaces.plain_data import finite_number, parse_json, read_text, shown, whole_number
 
 FORMAT, SCHEMA_VERSION = "qfa-search front", 1
 TOP1_COLUMNS = ("top1_predicted", "top1_spread", "top1_measured")
@@ -45,6 +47,19 @@ def plain_members(
     ]
 
 
+def read_fields(path: str | Path) -> dict[str, Any]:
+    """The fields of the front in a front.json.
+
+    Raises:
+        ValueError: No such file, or not a front.
+    """
+    text = read_text(path, "front")
+    try:
+        return front_fields(parse_json(text))
+    except ValueError as error:
+        raise ValueError(f"cannot read the front {path}: {error}") from error
+
+
 def front_fields(data: object) -> dict[str, Any]:
     """The fields of a front from its plain data.
 
@@ -60,9 +75,11 @@ def front_fields(data: object) -> dict[str, Any]:
             f"qfa-search reads up to {SCHEMA_VERSION}: install a newer one"
         )
     try:
-        return _fields(data)
+        fields = _fields(data)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"a part is missing or has the wrong form: {error!r}") from error
+    check_members(fields)
+    return fields
 
 
 def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
