@@ -22,8 +22,8 @@ from qfa_search.commands.train_report import (
 )
 
 if TYPE_CHECKING:
-    from qfa_search.training.calls import Planned
     from qfa_search.training.estimate import PhaseTime
+    from qfa_search.training.plan import Planned
 
 RECIPE = "Recipe (changes single settings of --preset)"
 
@@ -177,10 +177,11 @@ def train(
     if not dry_run and (data is None or out is None):
         missing = "--data" if data is None else "--out"
         raise typer.BadParameter(f"missing option {missing} (only --dry-run does without)")
-    from qfa_search.training.calls import check_use, plan
+    from qfa_search.training.arguments import check_use
     from qfa_search.training.config import settings
     from qfa_search.training.estimate import told
     from qfa_search.training.launch import run_together
+    from qfa_search.training.plan import plan
     from qfa_search.training.run import SUPERNET_FILE
 
     given = {

@@ -17,7 +17,7 @@ from qfa_search.images.names import printable, printable_lines
 
 if TYPE_CHECKING:
     from qfa_search.images.published_set import Listed
-    from qfa_search.training.calls import Planned
+    from qfa_search.training.plan import Planned
     from search_spaces import SearchSpace
 
 PREDICTOR_FILE = "predictor.safetensors"

@@ -194,6 +194,6 @@ def test_other_classes_and_channels_are_refused(run):
 
 
 def test_published_sets_are_the_names_that_a_training_knows():
-    from qfa_search.training.calls import PUBLISHED_SETS
+    from qfa_search.training.arguments import PUBLISHED_SETS
 
     assert set(PUBLISHED_SETS) == set(sources.PUBLISHED_SETS)
