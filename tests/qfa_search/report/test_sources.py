@@ -61,14 +61,20 @@ def test_held_out_predictions_are_those_of_the_fronts_own_predictor(front, sampl
     assert held_out_of(front, tmp_path) is None
 
 
-def test_the_bundled_supernets_samples_are_found(tmp_path):
+def test_the_bundled_supernets_samples_and_held_out_predictions_are_found(tmp_path):
     import qfa_search
     from qfa_search.supernet.files import resolve_supernet
 
     if not resolve_supernet().samples.is_file():
         pytest.skip("the bundled supernet is not in this checkout")
     front = qfa_search.search(max_mflops=1, population=20, generations=1)
-    assert len(samples_of(front, tmp_path).X) > 100
+    samples = samples_of(front, tmp_path)
+    assert len(samples.X) > 100
+    predicted, measured = held_out_of(front, tmp_path).T
+    assert np.array_equal(measured, samples.frame["top1"])
+    # The file's scores were computed by the very models that these numbers are of.
+    rmse = np.sqrt(np.mean((predicted - measured) ** 2))
+    assert rmse == pytest.approx(front.predictor_scores["rmse"], abs=1e-5)
 
 
 def test_a_front_is_shown_once(front, tmp_path):
