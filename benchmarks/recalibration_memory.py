@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
-import sys
 import time
 from dataclasses import replace
 
@@ -19,12 +17,10 @@ from torch import nn
 
 import search_spaces
 from qfa_search.measuring.scoring import RecalibrationSetting
-from qfa_search.supernet.allocator import reuse_freed_memory
+from qfa_search.supernet.allocator import peak_resident_bytes, reuse_freed_memory
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import recalibrate
-
-UNIT = 1024 if sys.platform == "linux" else 2**20  # of ru_maxrss, to megabytes
 
 
 def measured(space_name: str, resolution: int, n_batches: int, *, in_parts: bool) -> list[float]:
@@ -37,14 +33,14 @@ def measured(space_name: str, resolution: int, n_batches: int, *, in_parts: bool
     size = RecalibrationSetting().batch_size
     shape = size, space.input_channels, resolution, resolution
     batches = ((torch.randn(shape), torch.zeros(size)) for _ in range(n_batches))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / UNIT
+    before = peak_resident_bytes() / 2**20
     started = time.process_time()
     # Modules that are no StaticNetwork go through in one pass over a tensor of all images.
     recalibrate(
         network if in_parts else nn.Sequential(network), batches, n_batches, sequential=True
     )
     seconds = time.process_time() - started
-    return [before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / UNIT, seconds]
+    return [before, peak_resident_bytes() / 2**20, seconds]
 
 
 def main() -> None:

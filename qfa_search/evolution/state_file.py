@@ -23,6 +23,9 @@ from search_spaces.plain_data import whole_number
 
 KIND = "search state"
 SAVE_SECONDS = 5.0
+# A state grows with what was seen: one that takes longer to write is written as much less often,
+# so that writing takes a twentieth of the time at most, however long the search.
+QUICK_SAVE_SECONDS = 0.25
 N_PROBES = 16  # genomes by whose predictions predictors are told apart
 
 _POPULATION_ARRAYS = ("X", "F", "CV", "rank", "crowding")
@@ -31,8 +34,9 @@ _POPULATION_ARRAYS = ("X", "F", "CV", "rank", "crowding")
 class StateFile:
     """Where a search keeps its state while it runs.
 
-    The file is replaced every `SAVE_SECONDS` and after the last generation, each time whole or
-    not at all. It stays after the search until whoever has stored the result removes it.
+    The file is replaced every `SAVE_SECONDS` (less often when it is large) and after the last
+    generation, each time whole or not at all. It stays after the search until whoever has stored
+    the result removes it.
     """
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any], *, resume: bool) -> None:
@@ -51,6 +55,7 @@ class StateFile:
         self.path = Path(path)
         self.settings = dict(settings)
         self.saved_at = time.monotonic()
+        self.pause = SAVE_SECONDS
         self.start: SearchState | None = None
         if not self.path.exists():
             return
@@ -70,8 +75,9 @@ class StateFile:
     def keep(self, state: SearchState) -> None:
         """Write `state` some seconds after the one before, and that of the last generation."""
         is_last = state.generation == self.settings["generations"]
-        if not is_last and time.monotonic() - self.saved_at < SAVE_SECONDS:
+        if not is_last and time.monotonic() - self.saved_at < self.pause:
             return
+        started = time.monotonic()
         tensors = {
             **{f"population.{n}": getattr(state.population, n) for n in _POPULATION_ARRAYS},
             "archive.X": state.archive.X,
@@ -88,6 +94,7 @@ class StateFile:
         }
         save_tensors(self.path, KIND, tensors, metadata)
         self.saved_at = time.monotonic()
+        self.pause = SAVE_SECONDS * max(1.0, (self.saved_at - started) / QUICK_SAVE_SECONDS)
 
 
 def search_settings(

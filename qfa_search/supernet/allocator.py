@@ -1,8 +1,11 @@
-"""How the C library hands out memory while networks run on the CPU."""
+"""Memory of this process: how the C library hands it out, and how much it took at most."""
 
 from __future__ import annotations
 
 import ctypes
+import resource
+import sys
+from pathlib import Path
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
@@ -20,3 +23,13 @@ def reuse_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGEST_HEAP_BLOCK)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def peak_resident_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would count what the parent had
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return 1024 * int(lines["VmHWM"].split()[0])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

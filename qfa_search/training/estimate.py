@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +13,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
-from qfa_search.supernet.allocator import reuse_freed_memory
+from qfa_search.supernet.allocator import peak_resident_bytes, reuse_freed_memory
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.training.batches import TrainBatch
@@ -229,7 +227,7 @@ def _peak_bytes(space: SearchSpace, config: TrainConfig, batch_size: int) -> flo
     """Growth of this fresh process, or of its GPU's memory, over two steps."""
     reuse_freed_memory()
     torch.set_num_threads(1)
-    before = _peak_of_process()
+    before = peak_resident_bytes()
     subnet = space.largest()
     if space.bit_choices:
         subnet = with_uniform_bits(subnet, max(space.bit_choices))
@@ -243,17 +241,7 @@ def _peak_bytes(space: SearchSpace, config: TrainConfig, batch_size: int) -> flo
     _run(phase, Supernet(space), RandomPixels(space, batch_size, batch_size), config)
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated())
-    return _peak_of_process() - before
-
-
-def _peak_of_process() -> float:
-    """Largest resident memory so far in bytes."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would count what the parent had
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return 1024.0 * int(lines["VmHWM"].split()[0])
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return peak_resident_bytes() - before
 
 
 def _seconds(phase: Phase, network: nn.Module, source: RandomPixels, config: TrainConfig) -> float:

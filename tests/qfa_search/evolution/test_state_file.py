@@ -67,6 +67,30 @@ def test_without_a_state_yet_resume_starts_from_the_beginning(predictor, tmp_pat
     assert np.array_equal(front.X, qfa_search.search(predictor=predictor, **SEARCH).X)
 
 
+def test_a_state_that_takes_long_to_write_is_written_less_often(predictor, tmp_path, monkeypatch):
+    class Clock:
+        now, saves = 0.0, 0
+
+        def monotonic(self):
+            return self.now
+
+        def save(self, path, *_):
+            self.saves += 1
+            self.now += 1.0  # as long as a fifth of the time between two states
+            path.touch()
+
+    clock = Clock()
+    monkeypatch.setattr(state_file, "time", clock)
+    monkeypatch.setattr(state_file, "save_tensors", clock.save)
+
+    def pass_two_seconds(_):
+        clock.now += 2.0
+
+    options = {**SEARCH, "population": 4, "generations": 100, "predictor": predictor}
+    qfa_search.search(**options, state_file=tmp_path / "state", callback=pass_two_seconds)
+    assert 8 <= clock.saves <= 13  # each 20 seconds; each 5 would be more than 30
+
+
 def test_a_state_is_not_written_over_unless_asked_to_resume(predictor, tmp_path):
     state = tmp_path / "state.safetensors"
     qfa_search.search(predictor=predictor, state_file=state, **SEARCH)
