@@ -19,7 +19,7 @@ from qfa_search.supernet.files import resolve_supernet
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # Pages whose examples take minutes are typed by hand, their options are checked here.
-RUN = ["index", "concepts", "search", "costs", "predictor", "adding", "deployment"]
+RUN = ["index", "concepts", "search", "costs", "predictor", "adding", "deployment", "bundled"]
 BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

@@ -37,9 +37,7 @@ def test_plot_is_written(out):
 
 def test_growth_of_a_line_is_one():
     found = [
-        search_speed.Speed(
-            population=n, generation_ms=0.06 * n, cpu_ms=0.0, parts_ms={}, floor_ms=1.0
-        )
+        search_speed.Speed(population=n, cpu_ms=0.06 * n, parts_ms={}, floor_ms=1.0, wall_ms=1.0)
         for n in (250, 500, 1000)
     ]
     assert search_speed.growth(found) == pytest.approx(1.0)

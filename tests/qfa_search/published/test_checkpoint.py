@@ -12,6 +12,7 @@ from tests.qfa_search.published.published_release import SPACE, fill_module, fil
 from tests.reference import reference_file
 
 VARIANTS = ("logits", "logits_official_eval")
+LARGEST_DIFFERENCE = 1e-13  # docs/published.md promises it
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_every_published_key_is_used_once_or_left_out_for_a_reason(state, supern
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_logits_equal_the_published_network_of_a_gene(supernet, cases, variant):
-    assert _worst_difference(supernet, cases, 4, variant) < 1e-6
+    assert _worst_difference(supernet, cases, 4, variant) < LARGEST_DIFFERENCE
 
 
 @pytest.mark.slow
@@ -82,7 +83,7 @@ def test_logits_equal_the_published_network_of_every_gene(supernet, cases, varia
     differences = [
         _worst_difference(supernet, cases, row, variant) for row in range(len(cases["genes"]))
     ]
-    assert max(differences) < 1e-6
+    assert max(differences) < LARGEST_DIFFERENCE
 
 
 @pytest.mark.slow
@@ -92,7 +93,7 @@ def test_logits_equal_the_published_network_after_recalibration(supernet, cases,
         difference = _worst_difference(
             supernet, cases, int(row), variant, calibration_seed=int(seed)
         )
-        assert difference < 1e-6
+        assert difference < LARGEST_DIFFERENCE
 
 
 def test_every_layer_gives_what_the_published_one_gives(supernet, cases):
