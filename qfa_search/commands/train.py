@@ -93,7 +93,7 @@ def train(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(help="About how long to train: phases are shortened or lengthened alike."),
+        typer.Option(help="How long to train at most, about; phases are shortened or lengthened."),
     ] = None,
     continue_steps: Annotated[
         int | None,

@@ -41,7 +41,8 @@ class Remaining:
         if planned is not None and planned.seconds_per_step > 0:
             later = names[names.index(progress.phase) + 1 :]
             factor = pace / planned.seconds_per_step
-            left += factor * sum(self._times[name].seconds for name in later)
+            certain = [self._times[name] for name in later if self._times[name].is_certain]
+            left += factor * sum(time.seconds for time in certain)
         return left
 
 

@@ -64,7 +64,7 @@ def print_result(path: Path, data: str, *, as_json: bool) -> None:
     from joblib import cpu_count
 
     from predictors.files import read_metadata
-    from qfa_search.training.lengths import below_teacher
+    from qfa_search.training.gaps import below_teacher
     from search_spaces import SearchSpace
 
     metadata = read_metadata(path, "supernet")
@@ -133,6 +133,7 @@ def print_dry_run(planned: Planned) -> None:
         typer.echo(
             f"{phase.name} phase: {phase.n_steps:,} steps of {config.images_per_step} images, "
             f"{phase.seconds_per_step:.2f} s each{scaled}: {duration(phase.seconds)}"
+            f"{'' if phase.is_certain else ', if much is left to gain'}"
         )
     estimate = told(times, planned.processes)
     typer.echo(f"{planned.n_images:,} images: {estimate}, without decoding them")

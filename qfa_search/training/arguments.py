@@ -61,10 +61,11 @@ def check_use(
 
 def recipe_for(name: str, recipe: Mapping[str, Setting], *, has_teacher: bool) -> TrainConfig:
     """The recipe called `name` with its fields changed to `recipe`, and what follows from that."""
-    # Who counts in epochs wants no least number of steps.
+    # Who counts in epochs wants no least number of steps, and who says how many no more rounds.
     counted = ("teacher_", "float_", "mixed_", "")
     steps = {f"{phase}steps": 0 for phase in counted if f"{phase}epochs" in recipe}
-    changes = {**steps, **_plain_images(recipe), **recipe}
+    rounds = {"rounds": 0} if {"epochs", "steps"} & recipe.keys() else {}
+    changes = {**steps, **rounds, **_plain_images(recipe), **recipe}
     if has_teacher or recipe.get("teacher_epochs") == 0:
         changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
     return preset(name, **changes)

@@ -54,7 +54,7 @@ def train(
         teacher: Teacher or supernet to learn from; none is trained then.
         teacher_weights: Weights of a torchvision classifier, tuned as the teacher.
         init: Supernet to start from, as far as shapes agree.
-        minutes: About how long to train.
+        minutes: How long to train at most, about.
         continue_steps: Train the finished supernet of `init` for so many more steps.
         processes: That train together, to the same result. More than one start this program anew:
             call this under `if __name__ == "__main__"`, with an `on_step` that can be pickled.

@@ -43,6 +43,7 @@ class TrainConfig:
         epochs: Epochs of the supernet with the space's own bit widths, after those.
         teacher_steps: Optimizer steps of that phase at least, however few images an epoch has;
             so for `float_steps`, `mixed_steps` and `steps`. A phase of 0 epochs is left out.
+        rounds: Further quantized phases at most, while the validation split has more to gain.
         separate_schedules: Whether each of the two has a warm-up and cosine of its own.
         batch_size: Images per part.
         parts: Batches per optimizer step.
@@ -78,6 +79,7 @@ class TrainConfig:
     float_steps: int = 0
     mixed_steps: int = 0
     steps: int = 0
+    rounds: int = 0
     separate_schedules: bool = False
     batch_size: int = 64
     parts: int = 2
@@ -118,7 +120,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         counts = (("batch_size", 2), ("parts", 1), ("n_random", 0), ("teacher_width", 0))
         steps = (("teacher_steps", 0), ("float_steps", 0), ("mixed_steps", 0), ("steps", 0))
-        for name, least in (*counts, *steps, ("views", 1), ("seed", 0)):
+        for name, least in (*counts, *steps, ("rounds", 0), ("views", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         closed = (("optimizer", OPTIMIZERS), ("precision", PRECISIONS))

@@ -20,7 +20,7 @@ from qfa_search.training.batches import TrainBatch
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import World, threads_of
 from qfa_search.training.phase import Phase, drawn_costs, run_phase
-from qfa_search.training.recipe import bit_phases
+from qfa_search.training.recipe import bit_phases, further_rounds
 from qfa_search.training.sandwich import with_uniform_bits
 from qfa_search.training.sharing import longest
 from qfa_search.training.teacher import Teacher, dense_teacher
@@ -42,11 +42,13 @@ class PhaseTime:
         name: Of the phase.
         n_steps: Optimizer steps.
         seconds_per_step: All of a step, shared by the processes.
+        is_certain: Whether it takes place whatever the validation split says.
     """
 
     name: str
     n_steps: int
     seconds_per_step: float
+    is_certain: bool = True
 
     @property
     def seconds(self) -> float:
@@ -145,6 +147,10 @@ def phase_times(
             PhaseTime(phase.name, phase.n_steps, seconds)
             for phase in bit_phases(space, n_images, config)
         ]
+        times += [
+            PhaseTime(phase.name, phase.n_steps, seconds, is_certain=False)
+            for phase in further_rounds(space, n_images, config)
+        ]
         return times
 
 
@@ -177,9 +183,26 @@ def _longest_share(drawn: Sequence[Sequence[Sequence[float]]], processes: int) -
 
 def told(times: Sequence[PhaseTime], processes: int) -> str:
     """The estimate in one line."""
-    phases = ", ".join(f"{time.name} {duration(time.seconds)}" for time in times)
+    certain = [time for time in times if time.is_certain]
+    rounds = [time for time in times if not time.is_certain]
+    phases = ", ".join(f"{time.name} {duration(time.seconds)}" for time in certain)
     where = "one process" if processes == 1 else f"{processes} processes"
-    return f"about {duration(sum(time.seconds for time in times))} on {where}: {phases}"
+    least, most = (sum(time.seconds for time in some) for some in (certain, times))
+    if not rounds:
+        return f"about {duration(least)} on {where}: {phases}"
+    more = f"{len(rounds)} further rounds" if len(rounds) > 1 else "a further round"
+    each = " each" if len(rounds) > 1 else ""
+    return (
+        f"about {_range(least, most)} on {where}: {phases}; if much is left to gain "
+        f"{more} of {duration(rounds[0].seconds)}{each}"
+    )
+
+
+def _range(least: float, most: float) -> str:
+    """Two times, the unit once where it is the same."""
+    low, high = duration(least), duration(most)
+    value, _, unit = low.rpartition(" ")
+    return f"{value} to {high}" if unit == high.rpartition(" ")[2] else f"{low} to {high}"
 
 
 def duration(seconds: float) -> str:

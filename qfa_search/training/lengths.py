@@ -1,23 +1,24 @@
-"""How long a training lasts: within a given time, trained on, and whether more would help."""
+"""How long a training lasts: within a given time, and trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from qfa_search.training.config import PhaseName, TrainConfig
 from qfa_search.training.estimate import PhaseTime
+from qfa_search.training.recipe import RATE_OF_TRAINING_ON
 
 PHASES: tuple[PhaseName, ...] = ("teacher", "float", "mixed", "quantized")
-# A second schedule starts from good weights: half the rate moves them without undoing them.
-RATE_OF_TRAINING_ON = 0.5
-FAR_BELOW_TEACHER = 2.0  # percentage points
 
 
 def within_minutes(
     config: TrainConfig, times: Sequence[PhaseTime], minutes: float
 ) -> tuple[TrainConfig, list[PhaseTime]]:
-    """The recipe that lasts `minutes`, and its times: every phase shortened or lengthened alike.
+    """The recipe that lasts at most `minutes`, and its times.
+
+    It keeps as many further rounds as there is time for beside the other phases; then all are
+    shortened or lengthened alike.
 
     Args:
         config: Recipe.
@@ -29,7 +30,13 @@ def within_minutes(
     """
     if not minutes > 0:
         raise ValueError(f"--minutes must be a positive number, got {minutes:g}")
-    factor = 60 * minutes / sum(time.seconds for time in times)
+    seconds = 60 * minutes
+    planned = [time for time in times if time.is_certain]
+    rounds = [time for time in times if not time.is_certain]
+    while rounds and sum(time.seconds for time in (*planned, *rounds)) > seconds:
+        rounds.pop()
+    kept = [*planned, *rounds]
+    factor = seconds / sum(time.seconds for time in kept)
     changed = replace(
         config,
         teacher_epochs=factor * config.teacher_epochs,
@@ -40,8 +47,9 @@ def within_minutes(
         mixed_steps=round(factor * config.mixed_steps),
         epochs=factor * config.epochs,
         steps=round(factor * config.steps),
+        rounds=len(rounds),
     )
-    return changed, [replace(time, n_steps=round(factor * time.n_steps)) for time in times]
+    return changed, [replace(time, n_steps=round(factor * time.n_steps)) for time in kept]
 
 
 def trained_on(config: TrainConfig, n_steps: int, n_images: int) -> TrainConfig:
@@ -60,19 +68,9 @@ def trained_on(config: TrainConfig, n_steps: int, n_images: int) -> TrainConfig:
         mixed_epochs=0.0,
         epochs=n_steps * config.images_per_step / n_images,
         steps=n_steps,
+        rounds=0,
         learning_rate=RATE_OF_TRAINING_ON * config.learning_rate,
     )
-
-
-def below_teacher(scores: Mapping[str, float]) -> float:
-    """Percentage points that the best largest subnet lacks to its teacher; 0 if it is close.
-
-    Args:
-        scores: Those of `corner_scores`.
-    """
-    largest = [top1 for name, top1 in scores.items() if name.startswith("largest")]
-    gap = scores.get("teacher", 0.0) - max(largest, default=100.0)
-    return gap if gap > FAR_BELOW_TEACHER else 0.0
 
 
 def steps_of_phases(config: TrainConfig, n_images: int) -> dict[str, int]:

@@ -45,7 +45,8 @@ class Progress:
     """Where the training stands after a step.
 
     Attributes:
-        phase: "teacher", "float", "mixed" (with 32 bits as a choice) or "quantized".
+        phase: "teacher", "float", "mixed" (with 32 bits as a choice), "quantized" or, in further
+            rounds, "quantized-2" and so on.
         step: Steps done in this phase.
         n_steps: Steps of this phase.
         losses: Loss of each subnet of the step, the largest first, then the smallest.
@@ -77,6 +78,7 @@ class Phase:
         subnets: The subnets of one part of a step, drawn with its random generator; None in
             their place means the network as it is.
         teacher: Computes the soft labels that the batches do not bring.
+        first_draw: Added to the number of a step where images and subnets are drawn.
     """
 
     name: str
@@ -85,9 +87,11 @@ class Phase:
     resolution: int
     subnets: Callable[[np.random.Generator, int], Sequence[Subnet | None]]
     teacher: Teacher | None = None
+    first_draw: int = 0
 
     def drawn(self, seed: int, step: int, part: int) -> list[Drawn]:
         """The subnets of one part of a step, each with its resolution."""
+        step += self.first_draw
         subnets = self.subnets(np.random.default_rng([seed, 0, step, part]), step)
         return [(s, self.resolution if s is None else s.resolution) for s in subnets]
 
@@ -140,7 +144,7 @@ def run_phase(
     planned = lru_cache(maxsize=4)(partial(_plan, phase, network, config, world))
     batches = prefetched(
         (
-            partial(source.batch, step, own.part, own.resolutions)
+            partial(source.batch, phase.first_draw + step, own.part, own.resolutions)
             for step in steps
             for own in planned(step)[1]
         ),

@@ -75,7 +75,7 @@ class Planned:
         )
 
     def within(self, minutes: float, times: Sequence[PhaseTime]) -> tuple[Planned, list[PhaseTime]]:
-        """The training that lasts `minutes`, and its times; a run that goes on stays as it is."""
+        """The training of at most `minutes`, and its times; a run that goes on stays as it is."""
         from qfa_search.training.lengths import within_minutes
         from qfa_search.training.run import stored_recipe
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,9 @@ from search_spaces import SearchSpace, Subnet
 TEACHER_FILE = "teacher.safetensors"
 TEACHER_BATCHES = 30
 TUNING_RATE = 0.1  # of the float rate: trained weights are moved slowly
+# A second schedule starts from good weights: half the rate moves them without undoing them.
+RATE_OF_TRAINING_ON = 0.5
+ROUND_SHARE = 0.5  # of the quantized steps that a further round has
 SOFT_LABEL_BATCH = 250
 
 logger = logging.getLogger(__name__)
@@ -55,10 +59,12 @@ class Trained:
     Attributes:
         supernet: The supernet.
         teacher: The network that taught it.
+        n_rounds: Further rounds that it took.
     """
 
     supernet: Supernet
     teacher: Teacher
+    n_rounds: int = 0
 
 
 def train_supernet(
@@ -69,6 +75,7 @@ def train_supernet(
     *,
     world: World,
     on_step: Callable[[Progress], None],
+    goes_on: Callable[[Trained], bool],
     teacher_file: Path | None = None,
     teacher_weights: Path | None = None,
     init: Supernet | None = None,
@@ -86,6 +93,8 @@ def train_supernet(
         out: Folder of the checkpoints.
         world: This process among those that train together.
         on_step: Called after every step.
+        goes_on: Whether a further round follows, as far as the recipe allows one; every process
+            asks it, and all get the same answer.
         teacher_file: A dense teacher or a supernet to learn from; none is trained then.
         teacher_weights: Weights of a torchvision classifier, which is tuned to the images and
             takes the place of the dense teacher.
@@ -150,7 +159,13 @@ def train_supernet(
         _start_from(supernet, init)
     for phase in bit_phases(space, n_images, config):
         run.phase(phase, supernet, taught)
-    return Trained(supernet, teacher)
+    trained = Trained(supernet, teacher)
+    for phase in further_rounds(space, n_images, config):
+        if not goes_on(trained):
+            break
+        run.phase(phase, supernet, taught)
+        trained = replace(trained, n_rounds=trained.n_rounds + 1)
+    return trained
 
 
 def bit_phases(space: SearchSpace, n_images: int, config: TrainConfig) -> list[Phase]:
@@ -177,6 +192,27 @@ def bit_phases(space: SearchSpace, n_images: int, config: TrainConfig) -> list[P
     if config.separate_schedules and mixed:
         return [phase("mixed", mixed, mixed), phase("quantized", final, 0)]
     return [phase("quantized", mixed + final, mixed)]
+
+
+def further_rounds(space: SearchSpace, n_images: int, config: TrainConfig) -> list[Phase]:
+    """The rounds that may follow: quantized phases of half the steps at half the rate.
+
+    They go on with the images and subnets where the phases before them ended.
+    """
+    *_, last = bit_phases(space, n_images, config)
+    steps = math.ceil(ROUND_SHARE * config.n_steps("quantized", n_images))
+    before = config.n_steps("mixed", n_images) + config.n_steps("quantized", n_images)
+    rate = RATE_OF_TRAINING_ON * config.learning_rate
+    return [
+        replace(
+            last,
+            name=f"quantized-{2 + i}",
+            n_steps=steps,
+            learning_rate=rate,
+            first_draw=before + i * steps,
+        )
+        for i in range(config.rounds)
+    ]
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ from qfa_search.images.sources import about_images, data_for, data_metadata, lis
 from qfa_search.images.split_file import SPLIT_FILE, write_split
 from qfa_search.supernet.storage import read_supernet, save_supernet
 from qfa_search.training.config import TrainConfig, preset, read_recipe
-from qfa_search.training.distributed import World, join_world
+from qfa_search.training.distributed import World, add_numbers, join_world
 from qfa_search.training.lengths import steps_of_phases
 from qfa_search.training.metrics import metrics_writer
 from qfa_search.training.phase import Progress
-from qfa_search.training.recipe import TEACHER_FILE, train_supernet
+from qfa_search.training.recipe import TEACHER_FILE, Trained, train_supernet
+from qfa_search.training.rounds import GapWatch
 from qfa_search.training.scores import corner_scores
 from qfa_search.training.stop import stop_requests
 from search_spaces import SearchSpace, to_toml
@@ -150,6 +151,16 @@ def train(
         else:  # the first process tells of unreadable images
             logging.getLogger("qfa_search.images").setLevel(logging.ERROR)
         images = data.images("train")
+
+        def score(trained: Trained) -> dict[str, float]:
+            return corner_scores(trained, images, data.images("val"), config.batch_size)
+
+        watch = GapWatch(score, data.size("val"))
+
+        def goes_on(trained: Trained) -> bool:
+            is_on = world.is_first and watch.goes_on(trained)
+            return add_numbers([float(is_on)], world)[0] > 0
+
         with stop_requests(world) as check_for_stop:
 
             def show(progress: Progress) -> None:
@@ -165,6 +176,7 @@ def train(
                 out,
                 world=world,
                 on_step=show,
+                goes_on=goes_on,
                 teacher_file=teacher,
                 teacher_weights=teacher_weights,
                 init=start,
@@ -175,12 +187,14 @@ def train(
                 },
             )
         if world.is_first:
-            scores = corner_scores(trained, images, data.images("val"), config.batch_size)
+            is_scored = watch.scores is not None and trained.n_rounds < config.rounds
+            scores = watch.scores if is_scored else score(trained)
             metadata = {
                 **data_metadata(source, data),
                 "recipe": asdict(config),
                 "scores": scores,
                 "steps": steps_of_phases(config, len(images)),
+                "rounds": trained.n_rounds,
                 **_origins(init, teacher, teacher_weights),
             }
             save_supernet(path, trained.supernet, metadata)

@@ -18,6 +18,7 @@ def _progress(phase, step, n_steps):
 
 def test_the_remaining_time_is_that_of_all_phases_at_the_pace_seen_here():
     times = [PhaseTime("float", 100, 1.0), PhaseTime("quantized", 50, 4.0)]
+    times.append(PhaseTime("quantized-2", 25, 4.0, is_certain=False))
     remaining = Remaining(times)
     assert remaining.seconds(_progress("float", 1, 100), 10.0) == 99 + 200
     assert remaining.seconds(_progress("float", 11, 100), 30.0) == 2 * (89 + 200)

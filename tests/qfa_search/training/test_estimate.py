@@ -48,8 +48,23 @@ def test_the_number_of_threads_is_left_as_it_was(toy_space):
 def test_an_estimate_is_one_line():
     times = [PhaseTime("float", 100, 6.0), PhaseTime("quantized", 1000, 4.2)]
     assert told(times, 2) == "about 1 h 20 min on 2 processes: float 10 min, quantized 1 h 10 min"
+    more = [PhaseTime(f"quantized-{i}", 100, 4.2, is_certain=False) for i in (2, 3)]
+    assert told([*times, *more], 1) == (
+        "about 1 h 20 to 1 h 34 min on one process: float 10 min, quantized 1 h 10 min; "
+        "if much is left to gain 2 further rounds of 7 min each"
+    )
+    assert told([times[0], more[0]], 1).startswith("about 10 to 17 min on one process: float ")
     assert [duration(s) for s in (3, 89, 100, 3600, 3e6)] == [
         *("3 s", "89 s", "2 min", "1 h 0 min", "35 days"),
+    ]
+
+
+def test_further_rounds_are_timed_as_what_may_follow(toy_space):
+    times = phase_times(toy_space, 320, replace(TINY, rounds=2), processes=1)
+    assert [(t.name, t.n_steps, t.is_certain) for t in times[-3:]] == [
+        ("quantized", 40, True),
+        ("quantized-2", 15, False),
+        ("quantized-3", 15, False),
     ]
 
 

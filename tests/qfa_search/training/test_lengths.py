@@ -1,9 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.estimate import PhaseTime
 from qfa_search.training.lengths import (
-    below_teacher,
     steps_of_phases,
     trained_on,
     within_minutes,
@@ -21,6 +22,18 @@ def test_given_minutes_stretch_every_phase_alike():
         within_minutes(CONFIG, times, 0)
 
 
+def test_given_minutes_hold_the_further_rounds_that_there_is_time_for():
+    config = replace(CONFIG, rounds=2)
+    times = [
+        PhaseTime("quantized", 400, 1.5),
+        *(PhaseTime(f"quantized-{i}", 200, 1.5, is_certain=False) for i in (2, 3)),
+    ]
+    for minutes, rounds, steps in ((5, 0, 200), (14, 0, 560), (15, 1, 400), (40, 2, 800)):
+        found, fitted = within_minutes(config, times, minutes)
+        assert (found.rounds, found.steps) == (rounds, steps)
+        assert sum(time.seconds for time in fitted) == pytest.approx(60 * minutes)
+
+
 def test_training_on_runs_the_quantized_steps_alone_at_half_the_rate():
     config = trained_on(CONFIG, 300, 1000)
     assert steps_of_phases(config, 1000) == {
@@ -32,9 +45,3 @@ def test_training_on_runs_the_quantized_steps_alone_at_half_the_rate():
     assert config.learning_rate == 0.5e-2
     with pytest.raises(ValueError, match="--continue must be at least 1 step"):
         trained_on(CONFIG, 0, 1000)
-
-
-def test_a_gap_to_the_teacher_counts_from_the_best_largest_subnet():
-    scores = {"teacher": 99.0, "largest 4/4": 95.0, "largest 2/2": 90.0, "smallest 4/4": 97.0}
-    assert below_teacher(scores) == 4
-    assert below_teacher(scores | {"largest 3/3": 98.0}) == 0

@@ -15,7 +15,7 @@ from qfa_search.supernet.recalibrate import recalibrate
 from qfa_search.supernet.storage import read_supernet
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import World
-from qfa_search.training.recipe import TEACHER_FILE, train_supernet
+from qfa_search.training.recipe import TEACHER_FILE, further_rounds, train_supernet
 from qfa_search.training.run import train
 from qfa_search.training.sandwich import sandwich, with_uniform_bits
 from tests.interrupting import run_until
@@ -32,9 +32,20 @@ def _ignore(progress):
     pass
 
 
-def _train(toy_space, images, out, config=TINY, on_step=_ignore, **options):
+def _always(trained):
+    return True
+
+
+def _train(toy_space, images, out, config=TINY, on_step=_ignore, goes_on=_always, **options):
     trained = train_supernet(
-        toy_space, images, config, out, world=World(), on_step=on_step, **options
+        toy_space,
+        images,
+        config,
+        out,
+        world=World(),
+        on_step=on_step,
+        goes_on=goes_on,
+        **options,
     )
     return trained.supernet
 
@@ -78,6 +89,23 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_unbroken_one(
     )
     assert steps[0] == (phase, 5)
     assert _equal(unbroken, resumed)
+
+
+def test_further_rounds_follow_as_long_as_they_shall_and_go_on_with_new_draws(
+    tmp_path, toy_space, images
+):
+    config, steps, asked = replace(TINY, rounds=3), [], []
+
+    def goes_on(trained):
+        asked.append((trained.n_rounds, len(steps)))
+        return trained.n_rounds < 2
+
+    _train(toy_space, images, tmp_path, config, lambda p: steps.append(p.phase), goes_on)
+    assert [steps.count(f"quantized{name}") for name in ("", "-2", "-3", "-4")] == [10, 3, 3, 0]
+    assert asked == [(0, 20), (1, 23), (2, 26)]
+    second, third = further_rounds(toy_space, len(images), config)[:2]
+    assert second.learning_rate == 0.5 * config.learning_rate
+    assert third.drawn(0, 0, 0) == second.drawn(0, 3, 0) != second.drawn(0, 0, 0)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, toy_space, images):

@@ -154,6 +154,29 @@ def test_a_finished_supernet_trains_on_with_its_own_teacher_space_and_split(
     ).read_bytes()
 
 
+def test_a_run_killed_in_a_further_round_ends_with_the_same_file(
+    tmp_path, toy_space, image_folder, caplog, monkeypatch
+):
+    caplog.set_level(logging.INFO, "qfa_search")
+    # Every gap is wide, every gain real.
+    monkeypatch.setattr("qfa_search.training.gaps.FAR_BELOW_LARGEST", -1000.0)
+    monkeypatch.setattr("qfa_search.training.rounds.noise", lambda scores, n_images: -1000.0)
+    config = replace(SHORT, rounds=2)
+    whole = train(toy_space, str(image_folder), tmp_path / "whole", config, on_step=_ignore)
+    assert caplog.text.count("below the largest: a further round follows") == 2
+    assert read_metadata(whole, "supernet")["rounds"] == 2
+
+    def interrupt(progress):
+        if (progress.phase, progress.step) == ("quantized-3", 2):
+            raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_space, str(image_folder), run, config, on_step=interrupt)
+    file = train(toy_space, str(image_folder), run, config, resume=True, on_step=_ignore)
+    assert file.read_bytes() == whole.read_bytes()
+
+
 def test_training_on_needs_a_finished_run_and_its_teacher(own_run, own_images, tmp_path):
     to = ["train", "--data", own_images, "--out", tmp_path / "on", "--continue", 3]
     assert _invoke(*to).exit_code == 2
