@@ -82,4 +82,4 @@ def _plain_images(recipe: Mapping[str, Setting]) -> dict[str, Setting]:
     """No crops and colours for few epochs: they keep images from being learned by heart."""
     epochs = recipe.get("epochs")
     is_short = isinstance(epochs, int | float) and epochs < FEWEST_SHOWINGS
-    return {"crop_share": 1.0, "colour": 0.0} if is_short else {}
+    return {"crop_share": 1.0, "colour": 0.0, "policy": "none"} if is_short else {}

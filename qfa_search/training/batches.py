@@ -22,6 +22,7 @@ from qfa_search.images.memory import Images, resize
 from qfa_search.images.on_disk import FolderImages
 from qfa_search.training.augment import Views, draw_views, n_views, shifted, show, view_of_all
 from qfa_search.training.config import TrainConfig
+from qfa_search.training.policy import with_policy
 from qfa_search.training.teacher import Teacher
 
 T = TypeVar("T")
@@ -106,6 +107,7 @@ class MemoryBatches:
         else:
             at = numbers, torch.from_numpy(indices)
             logits, views = self.teacher_logits[at], self._views.take(at)
+        taken = with_policy(taken, numbers, self.config)
         inputs = show(taken.normalized(), views, self.config)
         shift = round(self.config.shift_share * inputs.shape[-1])
         inputs = resize(shifted(inputs, shift, generator), resolution)
@@ -204,8 +206,9 @@ def teacher_logits_in_memory(
     logits = torch.zeros(len(views), n, teacher.n_classes)
     for start in range(0, n, batch_size)[share]:
         at = torch.arange(start, min(start + batch_size, n))
-        images = train.take(at.numpy()).normalized()
+        images = train.take(at.numpy())
         for number, of_all in enumerate(views):
-            seen = resize(show(images, of_all.take(at), config), teacher.resolution)
+            shown = with_policy(images, torch.full((len(at),), number), config).normalized()
+            seen = resize(show(shown, of_all.take(at), config), teacher.resolution)
             logits[number, at] = teacher.network(seen.to(device)).float().cpu()
     return logits

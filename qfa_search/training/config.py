@@ -15,6 +15,7 @@ PRESETS = ("cifar10", "fashion-mnist", "own-images", "imagenet")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16", "float16")
 SUBNET_LOSSES = ("mean", "sum")
+POLICIES = ("none", "randaugment")
 KINDS: dict[str, tuple[type, str]] = {
     "int": (int, "a whole number"),
     "float": (float, "a number"),
@@ -65,6 +66,7 @@ class TrainConfig:
         crop_share: Of images in memory a random part is shown, of at least this share of the
             area; 1 shows all of it.
         colour: How far brightness, contrast and saturation of images in memory vary, 0 to 1.
+        policy: "randaugment" applies torchvision's to each view of images in memory; or "none".
         views: Ways to show each image at most, drawn beforehand; the teacher looks at all.
         precision: Of convolutions on a GPU; a CPU always computes in float32.
         seed: Of weights, image order, augmentation and subnets.
@@ -99,6 +101,7 @@ class TrainConfig:
     flip: bool = True
     crop_share: float = 1.0
     colour: float = 0.0
+    policy: Literal["none", "randaugment"] = "none"
     views: int = 16
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     seed: int = 0
@@ -124,7 +127,7 @@ class TrainConfig:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         closed = (("optimizer", OPTIMIZERS), ("precision", PRECISIONS))
-        for name, known in (*closed, ("subnet_losses", SUBNET_LOSSES)):
+        for name, known in (*closed, ("subnet_losses", SUBNET_LOSSES), ("policy", POLICIES)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
         if (self.teacher_width > 0) != (self.teacher_epochs > 0):

@@ -46,7 +46,10 @@ def test_each_subnet_sees_every_image_once_an_epoch_and_others_than_its_neighbou
     assert (first.images.shape[-1], second.images.shape[-1]) == (6, 3)
 
 
-@pytest.mark.parametrize("views", [{}, {"flip": False}, {"crop_share": 0.4, "colour": 0.3}])
+@pytest.mark.parametrize(
+    "views",
+    [{}, {"flip": False}, {"crop_share": 0.4, "colour": 0.3}, {"policy": "randaugment"}],
+)
 def test_soft_labels_belong_to_the_view_that_is_shown(views):
     class FirstColumns(torch.nn.Module):
         """Tells an image from its mirror image."""
