@@ -15,23 +15,24 @@ from qfa_search.images.sources import open_data
 from qfa_search.measuring.evaluation import evaluate
 from qfa_search.measuring.subnets import measure_all, measure_config
 from qfa_search.supernet.files import resolve_supernet
+from qfa_search.training.sandwich import with_uniform_bits
 from qfa_search.training.teacher import load_teacher
 from search_spaces import SearchSpace
 from search_spaces.genome import Genomes
 
 
 def corners(space: SearchSpace) -> tuple[list[str], Genomes]:
-    """Names and canonical genomes `(n, n_genes)`: three architectures at every bit width."""
+    """Names and canonical genomes `(n, n_genes)`: three architectures at all `uniform_bits`."""
     layout = space.layout
     highest = layout.n_choices - 1
     architectures = {"largest": highest, "middle": highest // 2, "smallest": layout.lowest()}
-    is_bits = np.arange(layout.n_genes) >= layout.groups["resolution"].stop
     names, genomes = [], []
     for name, architecture in architectures.items():
-        for index, bits in reversed(list(enumerate(space.bit_choices))):
-            names.append(f"{name} {bits}/{bits}")
-            genomes.append(np.where(is_bits, index, architecture))
-    return names, layout.canonicalize(np.array(genomes))
+        subnet = layout.decode(architecture)
+        for bits in reversed(space.uniform_bits):
+            names.append(f"{name} {bits}")
+            genomes.append(layout.encode(with_uniform_bits(subnet, bits)))
+    return names, np.array(genomes)
 
 
 def main() -> None:

@@ -176,7 +176,7 @@ class PlainSupernet:
         full = layer.kernel(spec.kernel_size)
         weight = full[: spec.out_channels, : spec.in_channels // spec.groups]
         if spec.bits.a_bits <= 8:
-            at = layer.table_index(spec, spec.bits.a_bits)
+            at = layer.a_index(spec)
             x = plain_batchquant(
                 x,
                 layer.input_alpha[at],
@@ -185,7 +185,7 @@ class PlainSupernet:
                 signed=spec.has_signed_input,
             )
         if spec.bits.w_bits <= 8:
-            at = layer.table_index(spec, spec.bits.w_bits)
+            at = layer.w_index(spec)
             weight = plain_lsq(
                 weight, layer.weight_scale[at], bits=spec.bits.w_bits, n_elements=full.numel()
             )
@@ -232,7 +232,7 @@ def with_random_bits(space: SearchSpace, subnet: Subnet, rng: np.random.Generato
     """`subnet` with independent bit widths drawn from the choices of `space`."""
 
     def draw() -> LayerBits:
-        return LayerBits(*(int(bits) for bits in rng.choice(space.bit_choices, 2)))
+        return LayerBits(int(rng.choice(space.w_bit_choices)), int(rng.choice(space.a_bit_choices)))
 
     stages = tuple(
         tuple(

@@ -17,10 +17,9 @@ from predictors.c_memory import (
     layer_flash_bytes,
     scratch_words,
 )
-from predictors.tables import BitTable, Counts, Decoded, LayerTable, tabulate, with_zero
+from predictors.tables import BitTable, Counts, Decoded, LayerTable, bit_pairs, tabulate, with_zero
 from search_spaces import LayerBits, LayerSpec, SearchSpace
 from search_spaces.arrays import Floats
-from search_spaces.subnet import FLOAT_BITS
 
 
 def flash(space: SearchSpace, genomes: Decoded) -> Floats:
@@ -109,12 +108,11 @@ def _flash_table(space: SearchSpace) -> BitTable:
     def of(bits: LayerBits | None) -> LayerTable:
         def measure(layer: LayerSpec) -> float:
             layer = layer if bits is None else replace(layer, bits=bits)
-            return layer_flash_bytes(layer) if has_integer_form(layer) else np.nan
+            return float(layer_flash_bytes(layer)) if has_integer_form(layer) else np.nan
 
         return tabulate(space, measure)
 
-    choices = space.bit_choices or (FLOAT_BITS,)
-    pairs = [of(LayerBits(w, a)) for w in choices for a in choices]
+    pairs = [of(bits) for bits in bit_pairs(space)]
     own = of(None)
     return BitTable(
         layers=with_zero(np.stack([pair.blocks for pair in pairs], axis=-1).reshape(-1)),

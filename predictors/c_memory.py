@@ -17,6 +17,7 @@ WORD = 4
 UNIT = 8  # channels that a kernel takes at once: pixels are filled up to a multiple
 KERNEL_SIZES = (3, 5, 7)
 PACKED_BITS = 4  # codes of at most so many bits lie two in a byte
+CODE_WIDTHS = (2, 3, 4, 8)  # that kernels read weights in
 STEM_BITS = 16  # of weights that the network has in floating point
 RECORD_BYTES = 64  # what describes a layer
 CODE_BYTES = {(5, False): 5668, (7, False): 5696, (5, True): 6268, (7, True): 6296}
@@ -111,6 +112,11 @@ def words(n_bytes: int) -> int:
     return -(-n_bytes // WORD)
 
 
+def stored_bits(w_bits: int) -> int:
+    """Bits that a weight takes in the C file: the next width that the kernels read."""
+    return next((width for width in CODE_WIDTHS if width >= w_bits), STEM_BITS)
+
+
 def code_words(channels: int, size: int, bits: int) -> int:
     """Words of a map of codes."""
     return -(-channels // UNIT) * size**2 * (2 if bits > PACKED_BITS else 1)
@@ -120,7 +126,7 @@ def weight_words(layer: LayerSpec) -> int:
     """Words of a layer's packed weights."""
     if layer.kind == "squeeze_excite":
         return -(-layer.n_weights // 2)
-    w_bits = STEM_BITS if layer.bits.w_bits == FLOAT_BITS else layer.bits.w_bits
+    w_bits = stored_bits(layer.bits.w_bits)
     if layer.name == "stem":  # rows of an even length
         row = 2 * -(-layer.in_channels * layer.kernel_size // 2)
         return words(layer.out_channels * layer.kernel_size * row * w_bits // 8 + 1)

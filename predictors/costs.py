@@ -23,8 +23,18 @@ from predictors.counts import (
     packed_bytes,
 )
 from predictors.published_costs import published_table
-from predictors.tables import BitTable, Counts, Decoded, chunks, decode, tabulate, with_zero
-from search_spaces import LayerBits, SearchSpace
+from predictors.tables import (
+    BitTable,
+    Counts,
+    Decoded,
+    bit_choices,
+    bit_pairs,
+    chunks,
+    decode,
+    tabulate,
+    with_zero,
+)
+from search_spaces import SearchSpace
 from search_spaces.subnet import FLOAT_BITS
 
 if TYPE_CHECKING:
@@ -160,9 +170,9 @@ def _summed_table(space: SearchSpace, number: str) -> tuple[Counts, Counts]:
 
 
 def _charged_products(space: SearchSpace) -> Counts:
-    """Weight times activation bits that a layer is charged for, `(n_bits, n_bits)`."""
-    charged = charged_bits(np.array(space.bit_choices or (FLOAT_BITS,)))
-    return charged[:, None] * charged
+    """Weight times activation bits that a layer is charged for, `(n_w_bits, n_a_bits)`."""
+    charged = [charged_bits(np.array(choices)) for choices in bit_choices(space)]
+    return np.multiply.outer(*charged)
 
 
 @lru_cache(maxsize=16)
@@ -180,23 +190,23 @@ def _published_table(space: SearchSpace) -> BitTable:
 @lru_cache(maxsize=16)
 def _size_table(space: SearchSpace) -> BitTable:
     """Packed weights and the bytes beside them, which differ between quantized or not."""
-    choices = space.bit_choices or (FLOAT_BITS,)
-    widths = np.array(choices)[:, None]
+    w_choices, a_choices = (np.array(choices) for choices in bit_choices(space))
     own = tabulate(space, layer_size_bytes)
     weights = replace(
         tabulate(space, attrgetter("n_weights")), block_fixed=own.block_fixed, fixed=own.fixed
     )
-    in_bits = np.broadcast_to(widths, (len(choices), len(choices)))
+    in_bits = np.broadcast_to(w_choices[:, None], (len(w_choices), len(a_choices)))
     table = BitTable.of(weights, lambda n_weights: packed_bytes(n_weights, in_bits))
-    is_float = np.array(choices) == FLOAT_BITS
-    kinds = {bool(kind): choices[int(np.argmax(is_float == kind))] for kind in is_float}
-    for w_float, w_bits in kinds.items():
-        for a_float, a_bits in kinds.items():
-            bits = LayerBits(w_bits, a_bits)
-            beside = tabulate(space, partial(layer_overhead_bytes, bits=bits))
-            beside = replace(beside, block_fixed=0 * own.block_fixed, fixed=0 * own.fixed)
-            applies = (is_float == w_float)[:, None] & (is_float == a_float)
-            table += BitTable.of(beside, partial(np.multiply, applies))
+    kinds = {
+        (pair.w_bits == FLOAT_BITS, pair.a_bits == FLOAT_BITS): pair for pair in bit_pairs(space)
+    }
+    for (w_float, a_float), bits in kinds.items():
+        beside = tabulate(space, partial(layer_overhead_bytes, bits=bits))
+        beside = replace(beside, block_fixed=0 * own.block_fixed, fixed=0 * own.fixed)
+        applies = np.logical_and.outer(
+            (w_choices == FLOAT_BITS) == w_float, (a_choices == FLOAT_BITS) == a_float
+        )
+        table += BitTable.of(beside, partial(np.multiply, applies))
     return table
 
 

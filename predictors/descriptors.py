@@ -72,7 +72,7 @@ def descriptor_groups(space: SearchSpace) -> dict[str, slice]:
     kinds = _kinds(space)
     sizes = {kind: int((kinds == kind).sum()) for kind in KINDS if (kinds == kind).any()}
     sizes["network"] = len(COSTS) + 1
-    sizes["stages"] = (5 if space.bit_choices else 3) * len(space.stages)
+    sizes["stages"] = (3 if space.layout.is_float else 5) * len(space.stages)
     ends = np.cumsum(list(sizes.values())).tolist()
     return {
         name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)
@@ -82,7 +82,7 @@ def descriptor_groups(space: SearchSpace) -> dict[str, slice]:
 def _kinds(space: SearchSpace) -> NDArray[np.str_]:
     """Which of `KINDS` each column of `features` is of."""
     columns, groups = feature_columns(space), space.layout.groups
-    if not space.bit_choices:
+    if space.layout.is_float:
         return columns.kind
     # Weight and activation bits take turns, weights first.
     side = (columns.gene - groups["first_block_bits"].start) % 2
@@ -101,7 +101,7 @@ def _ordered_columns(space: SearchSpace) -> FeatureColumns:
 def _raw(space: SearchSpace, X: Genomes) -> NDArray[np.float32]:
     layout, groups = space.layout, descriptor_groups(space)
     raw = np.empty((len(X), groups["stages"].stop), dtype=np.float32)
-    if space.bit_choices:
+    if not layout.is_float:
         # The only silent genes that show in features: the first block has no expansion.
         first = layout.groups["first_block_bits"].start
         X = X.copy()
@@ -119,12 +119,12 @@ def _raw(space: SearchSpace, X: Genomes) -> NDArray[np.float32]:
         genes = layout.groups[name]
         values = layout.value_table[genes].astype(np.float32)
         per_block.append(values[np.arange(layout.n_blocks), X[:, genes]])
-    if space.bit_choices:
+    if not layout.is_float:
         # The variance of rounding falls fourfold with every bit.
-        variance = np.array([0.25**bits for bits in space.bit_choices], dtype=np.float32)
-        noise = variance[layout.group(X, "block_bits")].reshape(len(X), layout.n_blocks, 3, 2)
-        for side in (noise[..., 0], noise[..., 1]):
-            per_block.append(side[..., 0] + side[..., 1] + side[..., 2])
+        bits = layout.group(X, "block_bits").reshape(len(X), layout.n_blocks, 3, 2)
+        for side, choices in enumerate((space.w_bit_choices, space.a_bit_choices)):
+            noise = np.array([0.25**n for n in choices], dtype=np.float32)[bits[..., side]]
+            per_block.append(noise[..., 0] + noise[..., 1] + noise[..., 2])
     stage = (np.arange(len(space.stages)) == layout.block_stage[:, None]).astype(np.float32)
     sums = raw[:, groups["stages"]].reshape(len(X), len(per_block), len(space.stages))
     for kind, values in enumerate(per_block):

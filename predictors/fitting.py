@@ -18,7 +18,8 @@ def fitted_to_device(
     image_size: int,
     channels: int,
     n_classes: int,
-    bit_choices: tuple[int, ...] = (2, 3, 4),
+    w_bit_choices: tuple[int, ...] = (2, 3, 4),
+    a_bit_choices: tuple[int, ...] = (2, 3, 4),
     ram_kb: float | None = None,
     flash_kb: float | None = None,
 ) -> SearchSpace:
@@ -30,7 +31,8 @@ def fitted_to_device(
         image_size: Typical shorter side of the images in pixels.
         channels: 1 for grey, 3 for colour.
         n_classes: Number of classes.
-        bit_choices: Widths for weights and activations.
+        w_bit_choices: Bit widths for weights.
+        a_bit_choices: Bit widths for activations.
         ram_kb: What activations may take, `activation_kb` of the costs.
         flash_kb: What weights may take, `size_kb` of the costs.
 
@@ -46,7 +48,8 @@ def fitted_to_device(
             image_size=side,
             channels=channels,
             n_classes=n_classes,
-            bit_choices=bit_choices,
+            w_bit_choices=w_bit_choices,
+            a_bit_choices=a_bit_choices,
             width_factor=factor,
         )
 

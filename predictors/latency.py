@@ -19,6 +19,7 @@ from predictors.tables import (
     FIXED_LAYERS,
     BitTable,
     LayerTable,
+    bit_pairs,
     chunks,
     decode,
     layer_variants,
@@ -28,7 +29,6 @@ from predictors.tables import (
 from search_spaces import LayerBits, LayerSpec, SearchSpace
 from search_spaces.arrays import Floats
 from search_spaces.plain_data import read_text, shown
-from search_spaces.subnet import FLOAT_BITS
 
 HEADER = ("signature", "ms")
 MAX_LISTED = 20  # missing layers in a message
@@ -128,11 +128,6 @@ def latency_ms(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> Floats:
     return np.concatenate(parts)
 
 
-def _bit_pairs(space: SearchSpace) -> list[LayerBits]:
-    choices = space.bit_choices or (FLOAT_BITS,)
-    return [LayerBits(w, a) for w in choices for a in choices]
-
-
 @lru_cache(maxsize=8)
 def _tabulate(space: SearchSpace, table: LatencyTable) -> BitTable:
     """Milliseconds by layer and bits, NaN for unknown ones."""
@@ -140,7 +135,7 @@ def _tabulate(space: SearchSpace, table: LatencyTable) -> BitTable:
     def of_pair(bits: LayerBits | None) -> LayerTable:
         return tabulate(space, lambda layer: table.ms.get(signature(layer, bits), math.nan))
 
-    pairs, own = [of_pair(bits) for bits in _bit_pairs(space)], of_pair(None)
+    pairs, own = [of_pair(bits) for bits in bit_pairs(space)], of_pair(None)
     return BitTable(
         layers=with_zero(np.stack([pair.blocks for pair in pairs], axis=-1).reshape(-1)),
         shapes=with_zero(own.block_fixed.reshape(-1).astype(np.float64)),
@@ -155,7 +150,7 @@ def needed_layers(space: SearchSpace) -> list[LayerSpec]:
     for layers in layer_variants(space):
         for name, layer in layers.items():
             is_fixed = name in FIXED_LAYERS or layer.kind == "squeeze_excite"
-            for bits in [layer.bits] if is_fixed else _bit_pairs(space):
+            for bits in [layer.bits] if is_fixed else bit_pairs(space):
                 found.setdefault(signature(layer, bits), replace(layer, bits=bits))
     return [found[name] for name in sorted(found)]
 

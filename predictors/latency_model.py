@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from predictors.c_memory import stored_bits
 from predictors.counts import in_elements, out_elements
 from predictors.latency import LatencyTable, needed_layers, signature
 from search_spaces import LayerSpec, SearchSpace
@@ -19,7 +20,7 @@ from search_spaces.arrays import Floats
 
 KINDS = ("stem", "pointwise", "depthwise", "squeeze_excite", "linear")
 ACTIVATIONS = ("none", "relu", "hswish")
-W_BITS = (2, 3, 4)  # wider weights share a price
+W_BITS = (2, 3, 4)  # as stored; wider weights share a price
 FOLDS = 5
 
 
@@ -93,6 +94,7 @@ def _prices(A: Floats, times: Floats) -> Floats:
 def _features(layer: LayerSpec) -> Floats:
     """What a layer does, in the columns of its kind."""
     kind = layer.kind if layer.kind != "conv" else "stem" if layer.name == "stem" else "pointwise"
+    w_bits = stored_bits(layer.bits.w_bits)
     own = [
         1.0,
         layer.macs,
@@ -100,8 +102,8 @@ def _features(layer: LayerSpec) -> Floats:
         *(out_elements(layer) * (layer.activation == name) for name in ACTIVATIONS),
         layer.out_channels,
         layer.out_channels * layer.out_size,
-        *(layer.n_weights * (layer.bits.w_bits == bits) for bits in W_BITS),
-        layer.n_weights * (layer.bits.w_bits not in W_BITS),
+        *(layer.n_weights * (w_bits == bits) for bits in W_BITS),
+        layer.n_weights * (w_bits not in W_BITS),
     ]
     features = np.zeros((len(KINDS), len(own)))
     features[KINDS.index(kind)] = own

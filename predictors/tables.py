@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces import LayerSpec, SearchSpace, layer_specs
+from search_spaces import LayerBits, LayerSpec, SearchSpace, layer_specs
 from search_spaces.genome import BITS_PER_BLOCK, Genomes
 from search_spaces.subnet import FLOAT_BITS
 
@@ -65,7 +65,8 @@ class Decoded:
     """Genomes in the form that tables are read with.
 
     Attributes:
-        bit_choices: Bit widths of the space, (32,) in floating point.
+        w_bit_choices: Bit widths for weights, (32,) in floating point.
+        a_bit_choices: Bit widths for activations, likewise.
         resolution: Choice index, `(n,)`.
         shape: Row of each block in a table seen as `(n_shapes * n_blocks, ...)`, `(n, n_blocks)`.
         n_rows: Number of such rows.
@@ -76,7 +77,8 @@ class Decoded:
         end_bits: The same of the layers in `END_LAYERS`, `(n, 4, 2)`.
     """
 
-    bit_choices: tuple[int, ...]
+    w_bit_choices: tuple[int, ...]
+    a_bit_choices: tuple[int, ...]
     resolution: Counts
     shape: Counts
     n_rows: int
@@ -88,12 +90,12 @@ class Decoded:
     @cached_property
     def a_bits(self) -> Counts:
         """Activation bits of the layers of every block, `(n, n_blocks, 3)`."""
-        return np.array(self.bit_choices)[self.bits[..., 1]]
+        return np.array(self.a_bit_choices)[self.bits[..., 1]]
 
     @property
     def end_a_bits(self) -> Counts:
         """Activation bits of the layers in `END_LAYERS`, `(n, 4)`."""
-        return np.array(self.bit_choices)[self.end_bits[..., 1]]
+        return np.array(self.a_bit_choices)[self.end_bits[..., 1]]
 
     @cached_property
     def present(self) -> Counts:
@@ -103,20 +105,21 @@ class Decoded:
     @cached_property
     def layers(self) -> Counts:
         """Entry of every layer of a block in a `BitTable`, `(n, 3 * n_blocks)`."""
-        n_bits, n_layers = len(self.bit_choices), len(BLOCK_LAYERS)
-        entry = self.bits[..., 0] * n_bits
+        n_a, n_layers = len(self.a_bit_choices), len(BLOCK_LAYERS)
+        n_pairs = len(self.w_bit_choices) * n_a
+        entry = self.bits[..., 0] * n_a
         entry += self.bits[..., 1]
-        entry += np.arange(n_layers) * n_bits**2
-        entry += (self.shape * (n_layers * n_bits**2))[..., None]
-        np.copyto(entry, self.n_rows * n_layers * n_bits**2, where=~self.active[..., None])
+        entry += np.arange(n_layers) * n_pairs
+        entry += (self.shape * (n_layers * n_pairs))[..., None]
+        np.copyto(entry, self.n_rows * n_layers * n_pairs, where=~self.active[..., None])
         return entry.reshape(len(entry), n_layers * self.shape.shape[1])
 
     @cached_property
     def ends(self) -> Counts:
         """Entry of every layer in `END_LAYERS` in a `BitTable`, `(n, 4)`."""
-        n_bits = len(self.bit_choices)
+        n_w, n_a = len(self.w_bit_choices), len(self.a_bit_choices)
         layer = self.resolution[:, None] * len(END_LAYERS) + np.arange(len(END_LAYERS))
-        return (layer * n_bits + self.end_bits[..., 0]) * n_bits + self.end_bits[..., 1]
+        return (layer * n_w + self.end_bits[..., 0]) * n_a + self.end_bits[..., 1]
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class BitTable:
 
         Args:
             table: Its `blocks` and `ends` are what `by_bits` takes, the others are final.
-            by_bits: From `(..., 1, 1)` to `(..., n_bits, n_bits)`, weights before activations.
+            by_bits: From `(..., 1, 1)` to `(..., n_w_bits, n_a_bits)`.
         """
         return cls(
             layers=with_zero(by_bits(table.blocks[..., None, None]).reshape(-1)),
@@ -188,6 +191,17 @@ def block_names(space: SearchSpace) -> list[str]:
     return [
         f"stages.{s}.{j}" for s, stage in enumerate(space.stages) for j in range(stage.n_blocks)
     ]
+
+
+def bit_choices(space: SearchSpace) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Bit widths for weights and for activations, (32,) in floating point."""
+    return space.w_bit_choices or (FLOAT_BITS,), space.a_bit_choices or (FLOAT_BITS,)
+
+
+def bit_pairs(space: SearchSpace) -> list[LayerBits]:
+    """Bits of a layer in the order of a `BitTable`: by weights, then by activations."""
+    w_bit_choices, a_bit_choices = bit_choices(space)
+    return [LayerBits(w, a) for w in w_bit_choices for a in a_bit_choices]
 
 
 def _homogeneous(space: SearchSpace) -> Iterator[dict[str, LayerSpec]]:
@@ -238,7 +252,7 @@ def decode(space: SearchSpace, X: Genomes) -> Decoded:
     shape += np.arange(n_blocks)
     depth = layout.depths(X)
     active = ~layout.skipped_blocks(depth)
-    if space.bit_choices:
+    if not layout.is_float:
         # The first block has no expansion: its first two genes are silent.
         first = layout.group(X, "first_block_bits")[:, 2:]
         bits = layout.group(X, "block_bits").reshape(n, n_blocks, BITS_PER_BLOCK // 2, 2)
@@ -246,8 +260,10 @@ def decode(space: SearchSpace, X: Genomes) -> Decoded:
     else:
         bits = np.zeros((n, n_blocks, len(BLOCK_LAYERS), 2), dtype=np.int64)
         ends = np.zeros((n, 2 * len(END_LAYERS)), dtype=np.int64)
+    w_bit_choices, a_bit_choices = bit_choices(space)
     return Decoded(
-        bit_choices=space.bit_choices or (FLOAT_BITS,),
+        w_bit_choices=w_bit_choices,
+        a_bit_choices=a_bit_choices,
         resolution=resolution,
         shape=shape,
         n_rows=math.prod(shape_sizes(space)) * n_blocks,

@@ -54,6 +54,8 @@ def fitted(
     channels: int,
     n_classes: int,
     bit_choices: tuple[int, ...] = (2, 3, 4),
+    w_bit_choices: tuple[int, ...] | None = None,
+    a_bit_choices: tuple[int, ...] | None = None,
     width_factor: float = 1.0,
 ) -> SearchSpace:
     """A space for images of about one size, from a small net to a light MobileNetV3-like one.
@@ -67,6 +69,8 @@ def fitted(
         channels: 1 for grey, 3 for colour.
         n_classes: Number of classes.
         bit_choices: Widths for weights and activations of every searchable layer.
+        w_bit_choices: Those for weights, where they differ.
+        a_bit_choices: Those for activations, where they differ.
         width_factor: Of all channels, those of the stem too.
 
     Raises:
@@ -111,7 +115,8 @@ def fitted(
         input_channels=channels,
         n_classes=n_classes,
         resolutions=resolutions,
-        bit_choices=bit_choices,
+        w_bit_choices=bit_choices if w_bit_choices is None else w_bit_choices,
+        a_bit_choices=bit_choices if a_bit_choices is None else a_bit_choices,
         stem_width=make_divisible(width_factor * STEM_WIDTH),
         stages=tuple(stages),
         final_expand_width=final_expand,

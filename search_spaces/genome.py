@@ -2,8 +2,9 @@
 
 A genome is an int64 array of choice *indices*, `(n_genes,)`, a batch `(n, n_genes)`. The order
 is the published one: kernel sizes, expand ratios, depths, resolution, then bits (w, a of
-expansion, depthwise, projection; first block before the others; two head layers last). The
-first block has no expansion; its two expansion genes exist in the order and have no effect.
+expansion, depthwise, projection; first block before the others; two head layers last). The first
+block has no expansion; its two expansion genes exist in the order and have no effect. A place
+with a single choice has a gene too.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from search_spaces.bit_choices import side_by_side
 from search_spaces.stage import Stage
 from search_spaces.subnet import FLOAT, BlockChoice, LayerBits, Subnet
 
 Genomes = NDArray[np.int64]
 
 BITS_PER_BLOCK = 6
-HEAD_BITS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class GenomeLayout:
         name: Name of the space.
         stages: Its elastic part.
         is_float: Whether it has no bit genes.
+        uniform_bits: Widths that all layers may have alike, from the fewest bits to the most.
         genes: Names and choices, in order.
         n_genes: Length of a genome.
         n_choices: Choices per gene, `(n_genes,)`.
@@ -51,20 +53,23 @@ class GenomeLayout:
         self,
         name: str,
         resolutions: tuple[int, ...],
-        bit_choices: tuple[int, ...],
         stages: tuple[Stage, ...],
+        w_bit_choices: tuple[int, ...],
+        a_bit_choices: tuple[int, ...],
     ) -> None:
         """Lay out the genes of the space that is called `name`.
 
         Args:
             name: What error messages call the space.
             resolutions: Choices of the image side.
-            bit_choices: Choices of every bit gene; none in floating point.
             stages: The elastic part.
+            w_bit_choices: Choices of every gene of weight bits; none in floating point.
+            a_bit_choices: Choices of every gene of activation bits; none in floating point.
         """
         self.name = name
         self.stages = stages
-        self.is_float = not bit_choices
+        self.is_float = not w_bit_choices
+        self.uniform_bits = side_by_side(w_bit_choices, a_bit_choices)
         blocks = [(s, j) for s, stage in enumerate(stages) for j in range(stage.n_blocks)]
         self.block_stage = np.array([s for s, _ in blocks])
         self.block_position = np.array([j for _, j in blocks])
@@ -79,14 +84,17 @@ class GenomeLayout:
             "depth": [Gene(f"depth_{s}", stage.depths) for s, stage in enumerate(stages)],
             "resolution": [Gene("resolution", resolutions)],
         }
-        if bit_choices:
-            groups["first_block_bits"] = [
-                Gene(f"first_block_{n}", bit_choices) for n in _BLOCK_BITS
-            ]
-            groups["block_bits"] = [
-                Gene(f"block_{b}_{n}", bit_choices) for b in range(len(blocks)) for n in _BLOCK_BITS
-            ]
-            groups["head_bits"] = [Gene(f"head_{n}", bit_choices) for n in _HEAD_BITS]
+        if not self.is_float:
+            sides = {"w": w_bit_choices, "a": a_bit_choices}
+
+            def bits(*layers: str) -> list[Gene]:
+                return [Gene(f"{n}_{s}_bits", sides[s]) for n in layers for s in sides]
+
+            groups["first_block_bits"] = bits(*(f"first_block_{n}" for n in _BLOCK_LAYERS))
+            groups["block_bits"] = bits(
+                *(f"block_{b}_{n}" for b in range(len(blocks)) for n in _BLOCK_LAYERS)
+            )
+            groups["head_bits"] = bits("head_final_expand", "head_feature_mix")
         self.genes: tuple[Gene, ...] = tuple(g for group in groups.values() for g in group)
         self.groups: dict[str, slice] = {}
         start = 0
@@ -282,8 +290,7 @@ class GenomeLayout:
         return self.values(self.check(X))
 
 
-_BLOCK_BITS = tuple(f"{n}_{s}_bits" for n in ("expand", "depthwise", "project") for s in "wa")
-_HEAD_BITS = tuple(f"{n}_{s}_bits" for n in ("final_expand", "feature_mix") for s in "wa")
+_BLOCK_LAYERS = ("expand", "depthwise", "project")
 
 
 def _index(gene: Gene, value: int) -> int:

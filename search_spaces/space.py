@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import InitVar, asdict, dataclass, replace
 from functools import lru_cache
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from search_spaces.bit_choices import check_bit_choices
 from search_spaces.genome import GenomeLayout
 from search_spaces.plain_data import shown, whole_number
 from search_spaces.stage import Stage, check_choices, check_width
-from search_spaces.subnet import FLOAT_BITS, Subnet
+from search_spaces.subnet import FLOAT_BITS, LayerBits, Subnet
 
 if TYPE_CHECKING:
     import numpy as np
 
-BIT_WIDTHS = (2, 3, 4, 8, FLOAT_BITS)
 # Far beyond any space that is searched, see stage.py.
 MAX_NAME = 200
 MAX_RESOLUTION = 2048
@@ -50,8 +51,9 @@ class SearchSpace:
         input_channels: Channels of the image.
         n_classes: Outputs of the classifier.
         resolutions: Sides of the input image in pixels.
-        bit_choices: Widths for weights and activations of every searchable layer, each layer
-            and side on its own; empty for a space in floating point.
+        w_bit_choices: Bit widths for the weights of every searchable layer, each layer on its
+            own; empty for a space in floating point.
+        a_bit_choices: The same for the activations that it reads, chosen apart.
         stem_width: Channels of stem and first block.
         stem_stride: Stride of the stem.
         stem_bits: 8, or 32 for a stem in floating point.
@@ -66,7 +68,9 @@ class SearchSpace:
     input_channels: int
     n_classes: int
     resolutions: tuple[int, ...]
-    bit_choices: tuple[int, ...]
+    bit_choices: InitVar[tuple[int, ...] | None] = None
+    w_bit_choices: tuple[int, ...] = ()
+    a_bit_choices: tuple[int, ...] = ()
     stem_width: int
     stem_stride: int = 2
     stem_bits: int = 8
@@ -76,8 +80,11 @@ class SearchSpace:
     classifier_bits: int = 8
     table_widths: TableWidths | None = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, bit_choices: tuple[int, ...] | None) -> None:
         """Check the values; a ValueError names the first wrong one."""
+        if bit_choices is not None:  # the short way of saying both
+            object.__setattr__(self, "w_bit_choices", bit_choices)
+            object.__setattr__(self, "a_bit_choices", bit_choices)
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"a search space needs a name, got {shown(self.name)}")
         if not self.name.isprintable() or len(self.name) > MAX_NAME:
@@ -90,13 +97,7 @@ class SearchSpace:
             raise ValueError(
                 f"resolutions must be at most {MAX_RESOLUTION}, got {self.resolutions}"
             )
-        if self.bit_choices != ():
-            check_choices("bit_choices", self.bit_choices)
-            if not set(self.bit_choices) <= set(BIT_WIDTHS):
-                raise ValueError(
-                    f"bit_choices must be among {BIT_WIDTHS}, got {self.bit_choices}; "
-                    "leave them empty for a space in floating point"
-                )
+        check_bit_choices(self.w_bit_choices, self.a_bit_choices)
         for name in ("stem_bits", "classifier_bits"):
             if whole_number(name, getattr(self, name)) not in (8, FLOAT_BITS):
                 raise ValueError(f"{name} must be 8 or 32, got {getattr(self, name)}")
@@ -125,6 +126,11 @@ class SearchSpace:
     def layout(self) -> GenomeLayout:
         """The order of the genes; the same object for equal spaces."""
         return _layout(self)
+
+    @property
+    def uniform_bits(self) -> tuple[LayerBits, ...]:
+        """Widths that all layers may have alike, from the fewest bits to the most."""
+        return self.layout.uniform_bits
 
     def in_floating_point(self) -> SearchSpace:
         """The same architectures without any quantizer."""
@@ -155,13 +161,13 @@ class SearchSpace:
 
         Counted on canonical genomes: a block beyond the depth contributes one way, whatever
         its silent genes say, so no network is counted twice. Per stage this is the sum over
-        depths d of (kernels * expands * bits^6)^d; times resolutions, times bits^4 for the
-        first block and bits^4 for the two head layers.
+        depths d of (kernels * expands * bits^3)^d, bits being the pairs of weight and activation
+        bits; times resolutions, times bits^2 for the first block and bits^2 for the head.
         """
-        n_bits = max(1, len(self.bit_choices))
-        total = len(self.resolutions) * n_bits**8
+        n_pairs = max(1, len(self.w_bit_choices)) * max(1, len(self.a_bit_choices))
+        total = len(self.resolutions) * n_pairs**4
         for stage in self.stages:
-            per_block = len(stage.kernel_sizes) * len(stage.expand_ratios) * n_bits**6
+            per_block = len(stage.kernel_sizes) * len(stage.expand_ratios) * n_pairs**3
             total *= sum(per_block**depth for depth in stage.depths)
         return total
 
@@ -170,8 +176,15 @@ class SearchSpace:
         return math.log10(self.size())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, the same keys as a space's TOML file; `from_dict` reads it back."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        """Plain data, the same keys as a space's TOML file; `from_dict` reads it back.
+
+        Equal choices of both sides stand as `bit_choices`.
+        """
+        values = {key: value for key, value in asdict(self).items() if value is not None}
+        if self.w_bit_choices != self.a_bit_choices:
+            return values
+        del values["a_bit_choices"]
+        return {"bit_choices" if key == "w_bit_choices" else key: v for key, v in values.items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SearchSpace:
@@ -193,18 +206,31 @@ class SearchSpace:
             values["table_widths"] = _from_mapping(
                 TableWidths, values["table_widths"], "table_widths"
             )
+        apart = [f"{side}_bit_choices" for side in "wa"]
+        is_short, n_apart = "bit_choices" in values, len(set(apart) & set(values))
+        if is_short == (n_apart > 0) or n_apart == 1:
+            raise ValueError(
+                f"{cls.__name__} needs either bit_choices, or {' and '.join(apart)}, got "
+                f"{shown(sorted({'bit_choices', *apart} & set(values)))}"
+            )
+        if is_short and not isinstance(values["bit_choices"], list | tuple):
+            raise ValueError(
+                f"bit_choices must be a list of whole numbers, got {shown(values['bit_choices'])}"
+            )
         return _from_mapping(cls, values, cls.__name__)
 
 
 @lru_cache(maxsize=64)
 def _layout(space: SearchSpace) -> GenomeLayout:
-    return GenomeLayout(space.name, space.resolutions, space.bit_choices, space.stages)
+    return GenomeLayout(
+        space.name, space.resolutions, space.stages, space.w_bit_choices, space.a_bit_choices
+    )
 
 
 def _from_mapping(cls: type[T], data: object, where: str) -> T:
     if not isinstance(data, Mapping):
         raise ValueError(f"{where} must be a table, got {shown(data)}")
-    required = {f.name: f.default is MISSING for f in fields(cls)}  # type: ignore[arg-type]
+    required = {name: p.default is Parameter.empty for name, p in signature(cls).parameters.items()}
     unknown = sorted(str(key) for key in set(data) - set(required))
     if unknown:
         raise ValueError(

@@ -18,6 +18,10 @@ class LayerBits:
     w_bits: int
     a_bits: int
 
+    def __str__(self) -> str:
+        """Weights before activations, like 2/8."""
+        return f"{self.w_bits}/{self.a_bits}"
+
 
 FLOAT = LayerBits(FLOAT_BITS, FLOAT_BITS)
 

@@ -83,14 +83,15 @@ class LearnedStepLayer(ElasticLayer):
         self,
         largest: LayerSpec,
         kernel_sizes: Sequence[int],
-        bit_widths: Sequence[int],
+        w_bit_widths: Sequence[int],
+        a_bit_widths: Sequence[int],
         rule: StepRule,
     ) -> None:
         """Steps of 1 that wait for their first batch if the rule says so."""
-        super().__init__(largest, kernel_sizes, bit_widths)
+        super().__init__(largest, kernel_sizes, w_bit_widths, a_bit_widths)
         self.rule = rule
-        if self.bit_widths:
-            table = len(self.kernel_sizes), len(self.bit_widths)
+        if self.a_bit_widths:
+            table = len(self.kernel_sizes), len(self.a_bit_widths)
             self.input_step = nn.Parameter(torch.ones(table))
             # A buffer: a training that is taken up again must not start its steps anew.
             self.register_buffer("has_started", torch.zeros(table, dtype=torch.bool))
@@ -105,7 +106,7 @@ class LearnedStepLayer(ElasticLayer):
     def quantize_input(self, x: Tensor, spec: LayerSpec) -> Tensor:
         """`x` on the grid of the active step."""
         bits, signed = spec.bits.a_bits, spec.has_signed_input
-        at = self.table_index(spec, bits)
+        at = self.a_index(spec)
         if self.rule.starts_from_data and not self.has_started[at]:
             with torch.no_grad():
                 self.input_step[at] = first_step(x, bits=bits, signed=signed)
@@ -128,7 +129,11 @@ class LearnedStepSupernet(Supernet):
         self.layers = nn.ModuleDict(
             {
                 key(spec): LearnedStepLayer(
-                    spec, self.layer(spec).kernel_sizes, self.layer(spec).bit_widths, rule
+                    spec,
+                    self.layer(spec).kernel_sizes,
+                    self.layer(spec).w_bit_widths,
+                    self.layer(spec).a_bit_widths,
+                    rule,
                 )
                 for spec in layer_specs(space, space.largest())
             }
@@ -171,7 +176,7 @@ def static_network(supernet: Supernet, subnet: Subnet) -> StaticNetwork:
             assert isinstance(target, StaticLayer)
             bits = spec.bits.a_bits
             step = FixedStep(
-                source.input_step[source.table_index(spec, bits)],
+                source.input_step[source.a_index(spec)],
                 bits=bits,
                 signed=spec.has_signed_input,
             )

@@ -12,7 +12,7 @@ from benchmarks.claims.finished import Numbers
 from predictors import AccuracyPredictor
 from predictors.files import file_digest
 from qfa_search import search
-from search_spaces import SearchSpace
+from search_spaces import LayerBits, SearchSpace
 from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
@@ -36,22 +36,25 @@ class UniformPredictor:
         return self.whole.predict(in_whole_space(self.space, self.whole.space, X))
 
 
-def uniform_space(space: SearchSpace, bits: int) -> SearchSpace:
-    """The architectures of `space` with one bit width throughout."""
-    return replace(space, name=f"{space.name}, {bits} bits", bit_choices=(bits,))
+def uniform_space(space: SearchSpace, bits: LayerBits) -> SearchSpace:
+    """The architectures of `space` with the same bits throughout."""
+    return replace(
+        space,
+        name=f"{space.name}, {bits} bits",
+        w_bit_choices=(bits.w_bits,),
+        a_bit_choices=(bits.a_bits,),
+    )
 
 
 def in_whole_space(uniform: SearchSpace, whole: SearchSpace, X: Genomes) -> Genomes:
     """Genomes of a `uniform_space` as canonical genomes of the space that it was made from."""
     layout = whole.layout
-    is_bits = np.arange(layout.n_genes) >= layout.groups["resolution"].stop
-    index = whole.bit_choices.index(uniform.bit_choices[0])
-    return layout.canonicalize(np.where(is_bits, index, uniform.layout.check(X)))
+    return layout.canonicalize(layout.from_published(uniform.layout.to_published(X)))
 
 
-def front_names(space: SearchSpace) -> dict[str, int | None]:
-    """The fronts to search and the bit width of each, None for all of them mixed."""
-    return {MIXED: None, **{f"{bits}/{bits}": bits for bits in space.bit_choices}}
+def front_names(space: SearchSpace) -> dict[str, LayerBits | None]:
+    """The fronts to search and the bits of each, None for all of them mixed."""
+    return {MIXED: None, **{str(bits): bits for bits in space.uniform_bits}}
 
 
 def searched_front(bench: Bench, name: str, population: int, generations: int) -> Genomes:

@@ -80,7 +80,7 @@ def recalibration(bench: Bench, plan: RecalibrationPlan, about: str) -> Section:
 def subjects(bench: Bench) -> dict[str, Genomes]:
     """Largest, middle and smallest subnet, each at another bit width, and one of random genes."""
     names, X = corners(bench.space)
-    n_bits = len(bench.space.bit_choices)
+    n_bits = len(bench.space.uniform_bits)
     rows = [i * n_bits + min(i, n_bits - 1) for i in range(3)]
     mixed = bench.space.layout.sample(np.random.default_rng(0), 1)[0]
     return {**{names[row]: X[row] for row in rows}, "random mixed": mixed}

@@ -99,7 +99,7 @@ def alone_at_8_bits(
     """The architecture of `subnet` at 8 bits throughout, trained alone from random weights."""
     torch.manual_seed(config.seed)
     space = replace(space, bit_choices=(8,))
-    subnet = with_uniform_bits(subnet, 8)
+    subnet = with_uniform_bits(subnet, space.uniform_bits[0])
     supernet = Supernet(space)
     spent = _train(supernet, train, config, subnet, subnet.resolution, minutes)
     network = extract(supernet, subnet)

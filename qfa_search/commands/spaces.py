@@ -33,7 +33,8 @@ def spaces(
             "n_genes": layout.n_genes,
             "log10_size": space.log10_size(),
             "resolutions": [space.resolutions[0], space.resolutions[-1]],
-            "bits": list(space.bit_choices),
+            "w_bits": list(space.w_bit_choices),
+            "a_bits": list(space.a_bit_choices),
         }
         for column in ("mflops", "published_mflops", "size_kb", "activation_kb"):
             low, high = (float(value) for value in ends[column])
@@ -56,14 +57,14 @@ def spaces(
         typer.echo(pd.DataFrame(flat).to_csv(index=False, lineterminator="\n"), nl=False)
         return
     print_table(
-        ["space", "genes", "log10\nsize", "resolution", "bits", "MFLOPs", "size KB"],
+        ["space", "genes", "log10\nsize", "resolution", "w / a bits", "MFLOPs", "size KB"],
         [
             [
                 row["name"],
                 str(row["n_genes"]),
                 f"{row['log10_size']:.1f}",
                 f"{row['resolutions'][0]}-{row['resolutions'][1]}",
-                ", ".join(map(str, row["bits"])) or "float",
+                _bits_in_words(row["w_bits"], row["a_bits"]),
                 "-".join(number(v) for v in row["mflops"]),
                 "-".join(number(v) for v in row["size_kb"]),
             ]
@@ -77,9 +78,15 @@ def spaces(
     )
 
 
+def _bits_in_words(w_bits: list[int], a_bits: list[int]) -> str:
+    """Choices for both sides, or those for weights before those for activations."""
+    sides = [", ".join(map(str, bits)) or "float" for bits in (w_bits, a_bits)]
+    return sides[0] if w_bits == a_bits else " / ".join(sides)
+
+
 def _flat(name: str, values: Any) -> list[tuple[str, Any]]:
     """A value as one column, a range, known or not, as two."""
-    if name == "bits":
+    if name in ("w_bits", "a_bits"):
         return [("", " ".join(map(str, values)))]
     if values is None:
         values = [None]

@@ -53,6 +53,14 @@ def train(
         str | None,
         typer.Option(metavar="2,4,8", help="Bit widths of a fitted space; 2,3,4 by default."),
     ] = None,
+    w_bits: Annotated[
+        str | None,
+        typer.Option(metavar="2,4,8", help="Those for weights, in place of --bits; 1 to 8."),
+    ] = None,
+    a_bits: Annotated[
+        str | None,
+        typer.Option(metavar="8", help="Those for activations, in place of --bits; 1 to 8."),
+    ] = None,
     fit_ram_kb: Annotated[
         float | None,
         typer.Option(help="Fit the space to a device with so much memory for activations."),
@@ -198,13 +206,16 @@ def train(
     }
     recipe: dict[str, float | bool | str] = {k: v for k, v in given.items() if v is not None}
     recipe |= settings(set_ or ())
-    widths = None if bits is None else _widths(bits)
+    widths = {
+        name: None if text is None else _widths(f"--{name.replace('_', '-')}", text)
+        for name, text in (("bits", bits), ("w_bits", w_bits), ("a_bits", a_bits))
+    }
     try:
         check_use(
             data,
             space=space,
             resolution=resolution,
-            bits=widths,
+            **widths,
             fit_ram_kb=fit_ram_kb,
             fit_flash_kb=fit_flash_kb,
             init=init,
@@ -224,7 +235,7 @@ def train(
             out,
             space=space,
             resolution=resolution,
-            bits=widths,
+            **widths,
             fit_ram_kb=fit_ram_kb,
             fit_flash_kb=fit_flash_kb,
             preset=preset,
@@ -282,9 +293,9 @@ def _train_here(
         planned.run(show, tensorboard=tensorboard)
 
 
-def _widths(bits: str) -> tuple[int, ...]:
-    """Bit widths of a text like 2,4,8."""
+def _widths(option: str, text: str) -> tuple[int, ...]:
+    """Bit widths of a text like 2,4,8, the value of `option`."""
     try:
-        return tuple(int(width) for width in bits.split(","))
+        return tuple(int(width) for width in text.split(","))
     except ValueError:
-        raise typer.BadParameter(f"--bits must be widths like 2,4,8, got {bits!r}") from None
+        raise typer.BadParameter(f"{option} must be widths like 2,4,8, got {text!r}") from None

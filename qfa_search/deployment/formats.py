@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from predictors import c_memory
 from qfa_search.deployment.comparison import Batches, Comparison, Engine
 from qfa_search.deployment.plan import NetworkPlan
 from qfa_search.errors import ExportError
@@ -243,6 +244,6 @@ FORMATS = (
         write=_write_c,
         compare=_compare_c,
         check_file=_check_c_file,
-        stored_bits=lambda w_bits, options: min(w_bits, 8),
+        stored_bits=lambda w_bits, options: c_memory.stored_bits(w_bits),
     ),
 )

@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from predictors.c_memory import stored_bits
 from qfa_search.deployment.plan import InputGrid, LayerPlan, NetworkPlan
 from qfa_search.errors import ExportError
 from search_spaces.arrays import Floats
@@ -191,7 +192,7 @@ def _layer(
         w_bits, zero_code, zero = 16, 0, 0.0
         bias = layer.bias
     else:
-        weights, w_bits = layer.codes.astype(np.int64), spec.bits.w_bits
+        weights, w_bits = layer.codes.astype(np.int64), stored_bits(spec.bits.w_bits)
         unit = grid.scale * layer.output_scale
         zero_code, zero = grid.zero_code, grid.fraction
         bias = layer.bias_counting_from(0.0)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 DEFAULT_OPSET = 25
 IR_VERSIONS = {25: 13, 21: 10}  # by opset; the lowest that has its types
-STORED_BITS = {25: {2: 2, 3: 4, 4: 4, 8: 8}, 21: {2: 4, 3: 4, 4: 4, 8: 8}}
-"""What a weight takes in the file, by opset and by bits: ONNX has no integers of 3 bits."""
+INTEGER_WIDTHS = {25: (2, 4, 8), 21: (4, 8)}
+"""Widths of the integer types that runtimes read weights in, by opset."""
 
 
 def check_opset(opset: int) -> None:
@@ -37,13 +37,13 @@ def check_opset(opset: int) -> None:
 
 
 def stored_bits(w_bits: int, opset: int = DEFAULT_OPSET) -> int:
-    """Bits that a weight of `w_bits` takes in the file.
+    """Bits that a weight of `w_bits` takes in the file: the next integer type.
 
     Raises:
         ValueError: No such opset.
     """
     check_opset(opset)
-    return STORED_BITS[opset].get(w_bits, FLOAT_BITS)
+    return next((width for width in INTEGER_WIDTHS[opset] if width >= w_bits), FLOAT_BITS)
 
 
 def onnx_model(

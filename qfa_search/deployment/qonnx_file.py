@@ -87,13 +87,15 @@ def _weight(graph: OnnxGraph, layer: LayerPlan, index: int) -> str:
     weights = graph.constant(f"{index}.w", layer.folded_weights().astype(np.float32))
     if layer.codes is None:
         return weights
-    # A channel that the norm multiplies by 0 keeps a step that can be divided by.
-    scales = np.where(layer.output_scale == 0, layer.step, layer.output_scale)
-    if not layer.spec.has_norm:
-        scales = scales[:1]
     shape = -1, *[1] * (layer.codes.ndim - 1)
-    scale = graph.constant(f"{index}.s", scales.astype(np.float32).reshape(shape))
+    own = layer.output_scale if layer.spec.has_norm else layer.output_scale[:1]
     bits = layer.spec.bits.w_bits
+    if bits == 1:  # 1 or -1 by the sign of a weight, which has that of the norm in it
+        scale = graph.constant(f"{index}.s", np.abs(own).astype(np.float32).reshape(shape))
+        return graph.node("BipolarQuant", [weights, scale], f"{index}.v", domain=DOMAIN)
+    # A channel that the norm multiplies by 0 keeps a step that can be divided by.
+    scales = np.where(own == 0, layer.step, own)
+    scale = graph.constant(f"{index}.s", scales.astype(np.float32).reshape(shape))
     return _quant(graph, weights, scale, bits, f"{index}.v", is_signed=True)
 
 

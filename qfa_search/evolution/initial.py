@@ -67,18 +67,23 @@ def initial_population(
 
 
 def uniform_precision(layout: GenomeLayout, rng: np.random.Generator, n: int) -> Genomes:
-    """About `n` canonical genomes with one bit width throughout each.
+    """About `n` canonical genomes with the same bits throughout each.
 
-    Every bit width on the smallest, the largest and random architectures; for a space in
+    All of `uniform_bits` on the smallest, the largest and random architectures; for a space in
     floating point just these architectures.
     """
-    bit_groups = [layout.groups[name] for name in layout.groups if name.endswith("_bits")]
-    n_bits = len(layout.genes[bit_groups[0].start].choices) if bit_groups else 1
-    n_random = max(1, n // n_bits - 2)
+    pairs = layout.uniform_bits
+    n_random = max(1, n // len(pairs) - 2)
     shapes = np.stack([layout.lowest(), layout.n_choices - 1, *layout.sample(rng, n_random)])
-    X = np.tile(shapes, (n_bits, 1))
-    for group in bit_groups:
-        X[:, group] = np.repeat(np.arange(n_bits), len(shapes))[:, None]
+    X = np.tile(shapes, (len(pairs), 1))
+    if not layout.is_float:
+        start = layout.groups["first_block_bits"].start
+        for side, widths in enumerate(
+            ([pair.w_bits for pair in pairs], [pair.a_bits for pair in pairs])
+        ):
+            choices = layout.genes[start + side].choices
+            index = [choices.index(bits) for bits in widths]
+            X[:, start + side :: 2] = np.repeat(index, len(shapes))[:, None]
     return layout.canonicalize(X)
 
 

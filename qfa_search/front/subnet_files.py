@@ -190,7 +190,7 @@ def _of_subnet(path: Path, space: SearchSpace | None) -> Genomes | None:
 def _of_once_for_all(space: SearchSpace, data: Mapping[str, object]) -> Genomes:
     """Genome of an architecture with the names of once-for-all, `(1, n_genes)`."""
     layout = space.layout
-    if space.bit_choices:
+    if not space.layout.is_float:
         raise ValueError(
             f"an architecture of once-for-all has no bits, {space.name} has: give --space a "
             "space in floating point, such as ofa-mobilenet-v3-w1.0"

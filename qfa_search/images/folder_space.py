@@ -21,12 +21,14 @@ class Wanted:
     """What a space has to be good for.
 
     Attributes:
-        bit_choices: Widths for weights and activations.
+        w_bit_choices: Bit widths for weights.
+        a_bit_choices: Bit widths for activations.
         ram_kb: A device's memory for activations; None for no limit.
         flash_kb: Its memory for weights; None for no limit.
     """
 
-    bit_choices: tuple[int, ...] = (2, 3, 4)
+    w_bit_choices: tuple[int, ...] = (2, 3, 4)
+    a_bit_choices: tuple[int, ...] = (2, 3, 4)
     ram_kb: float | None = None
     flash_kb: float | None = None
 
@@ -58,7 +60,8 @@ def space_for_folder(
         image_size=resolution or min(side, largest_side),
         channels=channels,
         n_classes=len(split.classes),
-        bit_choices=wanted.bit_choices,
+        w_bit_choices=wanted.w_bit_choices,
+        a_bit_choices=wanted.a_bit_choices,
         ram_kb=wanted.ram_kb,
         flash_kb=wanted.flash_kb,
     )

@@ -13,7 +13,7 @@ from qfa_search.errors import CheckpointMismatchError
 from qfa_search.published.files import PUBLISHED_SPACE
 from qfa_search.supernet.elastic import ElasticLayer
 from qfa_search.supernet.mobilenet_v3 import Supernet, key
-from search_spaces import LayerBits, LayerSpec, SearchSpace, Subnet, layer_specs
+from search_spaces import LayerSpec, SearchSpace, Subnet, layer_specs
 
 PUBLISHED_BITS = (2, 3, 4, 8)  # the quantizers that every published layer carries
 
@@ -107,7 +107,7 @@ def as_released(space: SearchSpace, subnet: Subnet) -> Subnet:
     a fresh model has used. Depthwise layers of searchable blocks with a smaller kernel run at
     the bits they start with, the highest.
     """
-    highest = LayerBits(max(space.bit_choices), max(space.bit_choices))
+    highest = space.uniform_bits[-1]
     stages = tuple(
         tuple(
             block
@@ -161,12 +161,13 @@ def _quantizer_keys(
             sets = {side: f"{published}.{side}_{kind}.quantizers.{bits}" for side in "wa"}
             for side, name, table in _QUANTIZER_TABLES:
                 theirs = f"{sets[side]}.{name}"
-                if bits in layer.bit_widths:
+                widths = layer.w_bit_widths if side == "w" else layer.a_bit_widths
+                if bits in widths:
                     yield PublishedKey(
                         name=theirs,
                         shape=(1,),
                         target=f"{ours}.{table}",
-                        index=(row, layer.bit_widths.index(bits)),
+                        index=(row, widths.index(bits)),
                     )
                 else:
                     yield PublishedKey(name=theirs, shape=(1,), ignored=NEVER_USED)

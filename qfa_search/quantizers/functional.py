@@ -16,12 +16,25 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SMALLEST_STEP = 2.0**-23
+BINARY = (-1, 1)  # the two codes of 1-bit weights, whose range of integers has a 0 and no 1
 REGISTER_FLOATS = 32  # what torch reduces at once, a power of two
 
 
 def integer_range(bits: int, *, signed: bool) -> tuple[int, int]:
     """(qmin, qmax) of `bits` wide integers."""
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
+def weight_range(bits: int) -> tuple[int, int]:
+    """(qmin, qmax) of the codes of weights: signed integers, and -1 and 1 at 1 bit.
+
+    Two's complement has -1 and 0 there, which would leave no positive weight. -1 and 1 are also
+    codes of 2 bits, as which files store them.
+
+    References:
+        Rastegari et al., XNOR-Net, ECCV 2016 (weights as a scale times their sign).
+    """
+    return BINARY if bits == 1 else integer_range(bits, signed=True)
 
 
 def batch_range(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -176,6 +189,9 @@ def lsq(
 ) -> Tensor:
     """Fake-quantize weights with a learned step size (LSQ).
 
+    At 1 bit a weight becomes plus or minus the step, 0 plus; gradients are those of the other
+    widths, with rounding passed straight through between the two levels.
+
     Args:
         weight: Weights of any shape; may be the active slice of a larger tensor.
         scale: Learned scalar; its absolute value is the step.
@@ -186,17 +202,29 @@ def lsq(
     References:
         Esser et al., Learned Step Size Quantization, ICLR 2020.
     """
-    qmin, qmax = integer_range(bits, signed=signed)
+    qmin, qmax = weight_range(bits) if signed else integer_range(bits, signed=False)
     if leaves_gradients_out():
         step = scale.abs()
-        return (weight / step).clamp_(qmin, qmax).round_() * step
+        return _nearest(weight / step, qmin, qmax) * step
     y: Tensor = _LSQ.apply(weight, scale, qmin, qmax, 1 / math.sqrt(n_elements * qmax))
     return y
 
 
 def lsq_initial_scale(weight: Tensor, *, bits: int) -> Tensor:
-    """Step size to start from, 2 mean|w| / sqrt(qmax), a scalar (Esser et al., ICLR 2020)."""
-    return 2 * weight.detach().abs().mean() / math.sqrt(integer_range(bits, signed=True)[1])
+    """Step size to start from, a scalar.
+
+    2 mean|w| / sqrt(qmax) (Esser et al., ICLR 2020); at 1 bit mean|w|, which leaves the smallest
+    squared error (Rastegari et al., ECCV 2016).
+    """
+    mean = weight.detach().abs().mean()
+    return mean if bits == 1 else 2 * mean / math.sqrt(weight_range(bits)[1])
+
+
+def _nearest(u: Tensor, qmin: int, qmax: int) -> Tensor:
+    """The code next to each `u`, in [qmin, qmax]; 1 for a 0 between the two binary ones."""
+    if (qmin, qmax) == BINARY:
+        return u.clamp(-1, 0.5).floor_().mul_(2).add_(1)
+    return u.clamp(qmin, qmax).round_()
 
 
 class _BatchQuant(torch.autograd.Function):
@@ -290,7 +318,7 @@ class _LSQ(torch.autograd.Function):
     ) -> Tensor:
         step = scale.abs()
         u = weight / step
-        q = u.clamp(qmin, qmax).round_()
+        q = _nearest(u, qmin, qmax)
         ctx.save_for_backward(u, q, scale)
         ctx.bounds = qmin, qmax, grad_scale
         return q * step

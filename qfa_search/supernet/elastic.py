@@ -40,7 +40,7 @@ class ElasticLayer(nn.Module):
     """A convolution or linear layer whose first channels serve every width.
 
     Quantizer parameters stand in tables, a row for each kernel size and a column for each bit
-    width: nothing is shared between bit widths.
+    width of weights or of activations: nothing is shared between bit widths.
 
     Attributes:
         weight: `(max_out, max_in / groups, k, k)`, for a linear layer `(out, in)`.
@@ -54,13 +54,18 @@ class ElasticLayer(nn.Module):
     running_max: Tensor
 
     def __init__(
-        self, largest: LayerSpec, kernel_sizes: Sequence[int], bit_widths: Sequence[int]
+        self,
+        largest: LayerSpec,
+        kernel_sizes: Sequence[int],
+        w_bit_widths: Sequence[int],
+        a_bit_widths: Sequence[int],
     ) -> None:
         """Make room for the widest slice, random weights and neutral quantizers."""
         super().__init__()
         self.kind = largest.kind
         self.kernel_sizes = tuple(sorted(kernel_sizes))
-        self.bit_widths = tuple(bit_widths)
+        self.w_bit_widths = tuple(w_bit_widths)
+        self.a_bit_widths = tuple(a_bit_widths)
         channels = largest.out_channels, largest.in_channels // largest.groups
         kernel = (largest.kernel_size,) * 2 if largest.kind != "linear" else ()
         self.weight = nn.Parameter(torch.empty(*channels, *kernel))
@@ -74,9 +79,11 @@ class ElasticLayer(nn.Module):
         self.transforms = nn.ParameterList(
             torch.eye(small**2) for small in reversed(self.kernel_sizes[:-1])
         )
-        if self.bit_widths:
-            table = len(self.kernel_sizes), len(self.bit_widths)
-            self.weight_scale = nn.Parameter(torch.ones(table))
+        rows = len(self.kernel_sizes)
+        if self.w_bit_widths:
+            self.weight_scale = nn.Parameter(torch.ones(rows, len(self.w_bit_widths)))
+        if self.a_bit_widths:
+            table = rows, len(self.a_bit_widths)
             self.input_alpha = nn.Parameter(torch.zeros(table))
             self.input_offset = nn.Parameter(torch.zeros(table))
             self.register_buffer("running_min", torch.zeros(table))
@@ -85,11 +92,11 @@ class ElasticLayer(nn.Module):
     @torch.no_grad()
     def reset_weight_scales(self) -> None:
         """Set every weight step from the weights as they are."""
-        if not self.bit_widths:
+        if not self.w_bit_widths:
             return
         for i, kernel_size in enumerate(self.kernel_sizes):
             weight = self.kernel(kernel_size)
-            for j, bits in enumerate(self.bit_widths):
+            for j, bits in enumerate(self.w_bit_widths):
                 self.weight_scale[i, j] = lsq_initial_scale(weight, bits=bits)
 
     def kernel(self, kernel_size: int) -> Tensor:
@@ -107,9 +114,13 @@ class ElasticLayer(nn.Module):
             weight = F.linear(centre.flatten(-2), matrix).view_as(centre)
         return weight
 
-    def table_index(self, spec: LayerSpec, bits: int) -> tuple[int, int]:
-        """Row and column of the quantizer tables for `spec` at `bits` bits."""
-        return self.kernel_sizes.index(spec.kernel_size), self.bit_widths.index(bits)
+    def w_index(self, spec: LayerSpec) -> tuple[int, int]:
+        """Row and column of the weight quantizer of `spec` in its table."""
+        return self.kernel_sizes.index(spec.kernel_size), self.w_bit_widths.index(spec.bits.w_bits)
+
+    def a_index(self, spec: LayerSpec) -> tuple[int, int]:
+        """Row and column of the input quantizer of `spec` in its tables."""
+        return self.kernel_sizes.index(spec.kernel_size), self.a_bit_widths.index(spec.bits.a_bits)
 
     def forward(self, x: Tensor, spec: LayerSpec) -> Tensor:
         """The layer that `spec` describes, without the residual addition.
@@ -122,7 +133,7 @@ class ElasticLayer(nn.Module):
         n_elements = weight.numel()
         weight = weight[: spec.out_channels, : spec.in_channels // spec.groups]
         if spec.bits.a_bits <= 8:
-            at = self.table_index(spec, spec.bits.a_bits)
+            at = self.a_index(spec)
             x = in_full_precision(x)
             x = batchquant(
                 x,
@@ -133,7 +144,7 @@ class ElasticLayer(nn.Module):
                 signed=spec.has_signed_input,
             )
         if spec.bits.w_bits <= 8:
-            at = self.table_index(spec, spec.bits.w_bits)
+            at = self.w_index(spec)
             weight = lsq(
                 weight, self.weight_scale[at], bits=spec.bits.w_bits, n_elements=n_elements
             )

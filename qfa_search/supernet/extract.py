@@ -114,12 +114,10 @@ def copy_layer(source: ElasticLayer, target: StaticLayer, spec: LayerSpec) -> No
         target.norm.running_mean.copy_(source.running_mean[:out])
         target.norm.running_var.copy_(source.running_var[:out])
     if isinstance(target.input_quantizer, BatchQuant):
-        at = source.table_index(spec, spec.bits.a_bits)
+        at = source.a_index(spec)
         target.input_quantizer.alpha.copy_(source.input_alpha[at])
         target.input_quantizer.offset.copy_(source.input_offset[at])
         target.input_quantizer.running_min.copy_(source.running_min[at])
         target.input_quantizer.running_max.copy_(source.running_max[at])
     if isinstance(target.weight_quantizer, LSQ):
-        target.weight_quantizer.scale.copy_(
-            source.weight_scale[source.table_index(spec, spec.bits.w_bits)]
-        )
+        target.weight_quantizer.scale.copy_(source.weight_scale[source.w_index(spec)])

@@ -106,19 +106,16 @@ def run_layers(
     return x
 
 
-def _elastic_choices(
-    space: SearchSpace, spec: LayerSpec
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Kernel sizes and bit widths that the layer has quantizers for."""
+def _elastic_choices(space: SearchSpace, spec: LayerSpec) -> tuple[tuple[int, ...], ...]:
+    """Kernel sizes, and bit widths that the layer has weight and input quantizers for."""
     kernel_sizes: tuple[int, ...] = (spec.kernel_size,)
     if spec.kind == "depthwise" and spec.stage is not None:
         kernel_sizes = space.stages[spec.stage].kernel_sizes
     if spec.kind == "squeeze_excite":
-        return kernel_sizes, ()
+        return kernel_sizes, (), ()
+    sides = space.w_bit_choices, space.a_bit_choices
     if spec.name == "stem":
-        bit_widths: tuple[int, ...] = (space.stem_bits,)
+        sides = (space.stem_bits,), (space.stem_bits,)
     elif spec.name == "classifier":
-        bit_widths = (space.classifier_bits,)
-    else:
-        bit_widths = space.bit_choices
-    return kernel_sizes, tuple(bits for bits in bit_widths if bits <= 8)
+        sides = (space.classifier_bits,), (space.classifier_bits,)
+    return kernel_sizes, *(tuple(bits for bits in side if bits <= 8) for side in sides)

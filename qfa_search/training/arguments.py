@@ -19,6 +19,8 @@ def check_use(
     space: SearchSpace | str | Path | None,
     resolution: int | None,
     bits: Sequence[int] | None,
+    w_bits: Sequence[int] | None,
+    a_bits: Sequence[int] | None,
     fit_ram_kb: float | None,
     fit_flash_kb: float | None,
     init: str | None,
@@ -37,6 +39,8 @@ def check_use(
     fits = {
         "resolution": resolution,
         "bits": bits,
+        "w-bits": w_bits,
+        "a-bits": a_bits,
         "fit-ram-kb": fit_ram_kb,
         "fit-flash-kb": fit_flash_kb,
     }

@@ -26,6 +26,8 @@ def train(
     space: SearchSpace | str | Path | None = None,
     resolution: int | None = None,
     bits: Sequence[int] | None = None,
+    w_bits: Sequence[int] | None = None,
+    a_bits: Sequence[int] | None = None,
     fit_ram_kb: float | None = None,
     fit_flash_kb: float | None = None,
     preset: str | None = None,
@@ -48,6 +50,8 @@ def train(
         space: What to train; fitted to a folder by default.
         resolution: Largest image side of a fitted space.
         bits: Bit widths of a fitted space.
+        w_bits: Those for weights, where they differ.
+        a_bits: Those for activations, where they differ.
         fit_ram_kb: Memory for activations that a fitted space is for.
         fit_flash_kb: Memory for weights that a fitted space is for.
         preset: Recipe of the package, or a .toml file; by default that of the images.
@@ -80,6 +84,8 @@ def train(
         space=space,
         resolution=resolution,
         bits=bits,
+        w_bits=w_bits,
+        a_bits=a_bits,
         fit_ram_kb=fit_ram_kb,
         fit_flash_kb=fit_flash_kb,
         preset=preset,

@@ -21,7 +21,6 @@ from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import World, threads_of
 from qfa_search.training.phase import Phase, drawn_costs, run_phase
 from qfa_search.training.recipe import bit_phases, further_rounds
-from qfa_search.training.sandwich import with_uniform_bits
 from qfa_search.training.sharing import longest
 from qfa_search.training.teacher import Teacher, dense_teacher
 from search_spaces import SearchSpace
@@ -252,8 +251,6 @@ def _peak_bytes(space: SearchSpace, config: TrainConfig, batch_size: int) -> flo
     torch.set_num_threads(1)
     before = peak_resident_bytes()
     subnet = space.largest()
-    if space.bit_choices:
-        subnet = with_uniform_bits(subnet, max(space.bit_choices))
     phase = Phase(
         name="memory",
         n_steps=2,

@@ -112,6 +112,8 @@ def plan(
     space: SearchSpace | str | Path | None,
     resolution: int | None,
     bits: Sequence[int] | None,
+    w_bits: Sequence[int] | None,
+    a_bits: Sequence[int] | None,
     fit_ram_kb: float | None,
     fit_flash_kb: float | None,
     preset: str | None,
@@ -134,6 +136,8 @@ def plan(
         space: As `train`.
         resolution: As `train`.
         bits: As `train`.
+        w_bits: As `train`.
+        a_bits: As `train`.
         fit_ram_kb: As `train`.
         fit_flash_kb: As `train`.
         preset: As `train`.
@@ -160,6 +164,8 @@ def plan(
         space=space,
         resolution=resolution,
         bits=bits,
+        w_bits=w_bits,
+        a_bits=a_bits,
         fit_ram_kb=fit_ram_kb,
         fit_flash_kb=fit_flash_kb,
         init=init,
@@ -171,8 +177,10 @@ def plan(
         processes=processes,
     )
     wanted = Wanted(ram_kb=fit_ram_kb, flash_kb=fit_flash_kb)
-    if bits is not None:
-        wanted = replace(wanted, bit_choices=tuple(sorted(set(bits))))
+    if (widths := w_bits or bits) is not None:
+        wanted = replace(wanted, w_bit_choices=tuple(sorted(set(widths))))
+    if (widths := a_bits or bits) is not None:
+        wanted = replace(wanted, a_bit_choices=tuple(sorted(set(widths))))
     preset = preset or preset_of(data)
     config = recipe_for(preset, recipe, has_teacher=teacher is not None)
     check_resolution(resolution)

@@ -21,7 +21,7 @@ def corner_scores(
     held_out: Images | FolderImages,
     batch_size: int,
 ) -> dict[str, float]:
-    """Top-1 in percent of the teacher, and of largest and smallest architecture at each bit width.
+    """Top-1 in percent of the teacher, and of largest and smallest architecture at uniform bits.
 
     Args:
         trained: Supernet and teacher.
@@ -36,9 +36,9 @@ def corner_scores(
         sequential=isinstance(train, Images) and max(space.resolutions) <= LARGEST_SEQUENTIAL_SIDE,
     )
     corners = {
-        f"{name} {bits}/{bits}": with_uniform_bits(architecture, bits)
+        f"{name} {bits}": with_uniform_bits(architecture, bits)
         for name, architecture in (("largest", space.largest()), ("smallest", space.smallest()))
-        for bits in reversed(space.bit_choices)
+        for bits in reversed(space.uniform_bits)
     }
     found = scores(
         supernet,

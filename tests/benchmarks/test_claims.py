@@ -39,6 +39,7 @@ from predictors import cost_arrays
 from qfa_search.supernet.files import resolve_supernet
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import recalibrate
+from search_spaces import LayerBits
 
 TINY_SIZES = ["--batch-size", "22", "--population", "8", "--generations", "1"]
 
@@ -262,7 +263,7 @@ def test_enough_images_are_those_after_the_last_bad_number():
 
 
 def test_uniform_genomes_keep_their_costs_in_the_whole_space(toy_space):
-    uniform = uniform_space(toy_space, 3)
+    uniform = uniform_space(toy_space, LayerBits(3, 3))
     X = uniform.layout.sample(np.random.default_rng(0), 20)
     whole = in_whole_space(uniform, toy_space, X)
     names = ["mflops", "size_kb"]

@@ -40,4 +40,4 @@ def test_limits_below_every_space_are_told():
 
 
 def test_the_bits_are_those_asked_for():
-    assert fitted_to_device(**PHOTOS, bit_choices=(4, 8)).bit_choices == (4, 8)
+    assert fitted_to_device(**PHOTOS, w_bit_choices=(4, 8)).w_bit_choices == (4, 8)

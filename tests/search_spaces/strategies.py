@@ -27,6 +27,16 @@ stages = st.builds(
 
 
 @st.composite
+def bit_choices(draw: st.DrawFn) -> dict[str, tuple[int, ...]]:
+    """Choices for weights and activations: none, the same for both, or apart."""
+    some = choices(1, 2, 3, 4, 5, 8, 32)
+    both = draw(st.one_of(st.just(()), some))
+    if not both or draw(st.booleans()):
+        return {"bit_choices": both}
+    return {"w_bit_choices": both, "a_bit_choices": draw(some)}
+
+
+@st.composite
 def spaces(draw: st.DrawFn) -> SearchSpace:
     """Any space of up to three stages, quantized or not, with a cost table or not."""
     drawn = tuple(draw(st.lists(stages, min_size=1, max_size=3)))
@@ -45,7 +55,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
         input_channels=draw(st.sampled_from((1, 3))),
         n_classes=3,
         resolutions=draw(choices(8, 9, 12, 14, 16)),
-        bit_choices=draw(st.one_of(st.just(()), choices(2, 3, 4, 8, 32))),
+        **draw(bit_choices()),
         stem_width=8,
         stem_stride=draw(st.sampled_from((1, 2))),
         stem_bits=draw(st.sampled_from((8, 32))),

@@ -54,7 +54,9 @@ def test_a_sampled_subnet_repeats_with_the_seed(toy_space):
     [
         ({"name": ""}, "needs a name"),
         ({"resolutions": (16, 12)}, "resolutions must be rising"),
-        ({"bit_choices": (2, 5)}, r"bit_choices must be among .*, got \(2, 5\)"),
+        ({"bit_choices": (2, 9)}, r"^bit_choices must be among .*, got \(2, 9\)"),
+        ({"a_bit_choices": (0,)}, r"a_bit_choices must be rising positive"),
+        ({"a_bit_choices": ()}, r"a_bit_choices must not be empty alone"),
         ({"stem_bits": 4}, "stem_bits must be 8 or 32, got 4"),
         ({"n_classes": 0}, "n_classes must be at least 1, got 0"),
         ({"stem_stride": 3}, "stem_stride must be 1 or 2, got 3"),
@@ -93,3 +95,42 @@ def test_from_dict_says_that_stages_are_missing():
 
 def test_equal_spaces_share_their_layout(toy_space):
     assert toy_space.layout is SearchSpace.from_dict(toy_space.to_dict()).layout
+
+
+def test_bit_choices_say_both_sides(toy_space):
+    space = replace(toy_space, bit_choices=(4, 8))
+    assert space == replace(toy_space, w_bit_choices=(4, 8), a_bit_choices=(4, 8))
+    assert space.to_dict()["bit_choices"] == (4, 8)
+    apart = replace(space, a_bit_choices=(8,)).to_dict()
+    assert (apart["w_bit_choices"], apart["a_bit_choices"]) == ((4, 8), (8,))
+    assert "bit_choices" not in apart
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"w_bit_choices": [2]},
+        {"bit_choices": [2], "w_bit_choices": [2]},
+        {"bit_choices": [2], "w_bit_choices": [2], "a_bit_choices": [2]},
+    ],
+)
+def test_from_dict_takes_bits_in_one_way_only(toy_space, given):
+    data = {key: v for key, v in toy_space.to_dict().items() if key != "bit_choices"}
+    with pytest.raises(ValueError, match="either bit_choices, or w_bit_choices and a_bit_choices"):
+        SearchSpace.from_dict(data | given)
+
+
+@pytest.mark.parametrize(
+    ("w_bit_choices", "a_bit_choices", "expected"),
+    [
+        ((2, 3, 4), (2, 3, 4), "2/2 3/3 4/4"),
+        ((2, 4, 8), (8,), "2/8 4/8 8/8"),
+        ((4,), (2, 8), "4/2 4/8"),
+        ((1, 2, 4, 8), (4, 8), "1/4 2/4 4/8 8/8"),
+        ((), (), "32/32"),
+    ],
+)
+def test_uniform_bits_rise_on_both_sides(toy_space, w_bit_choices, a_bit_choices, expected):
+    space = replace(toy_space, w_bit_choices=w_bit_choices, a_bit_choices=a_bit_choices)
+    assert " ".join(map(str, space.uniform_bits)) == expected

@@ -1,7 +1,5 @@
 // One member or two: architecture as a strip, costs, accuracy by class, the command to export it.
 
-const BITS = [2, 3, 4, 8, 32];
-
 function choiceAt(front, member, place) {
   const index = front.architecture.blocks[member][place];
   return index < 0 ? null : front.architecture.choices[index];
@@ -57,7 +55,7 @@ function blockText(place, [kernel, expand, ...bits]) {
 
 function bitKey(front) {
   const used = new Set(front.architecture.choices.flatMap((choice) => choice.slice(2)));
-  const chips = BITS.filter((bits) => used.has(bits)).map((bits) =>
+  const chips = [...used].sort((a, b) => a - b).map((bits) =>
     el("span", {}, el("span", { class: `bit b${bits}` }, bitText(bits)), bits === 32 ? "floating point" : `${bits} bits`));
   return el("div", { class: "key" }, ...chips,
     el("span", {}, "5×5 e4: kernel and expand ratio of a block; its layers are expansion, depthwise, projection"));

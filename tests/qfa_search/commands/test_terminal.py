@@ -135,6 +135,7 @@ def test_costs_and_spaces_are_printed_for_programs(rising_front, tmp_path):
     rows = json.loads(run("cost", tmp_path / "front.json", "--json").stdout)
     assert [row["macs"] for row in rows] == rising_front.costs["macs"].tolist()
     lines = run("spaces", "--csv").stdout.splitlines()
-    assert lines[0].startswith("name,n_genes,log10_size,resolutions_low,resolutions_high,bits,")
+    head = "name,n_genes,log10_size,resolutions_low,resolutions_high,w_bits,a_bits,"
+    assert lines[0].startswith(head)
     assert lines[0].count("published_mflops") == 2
     assert any(line.startswith("fashion-mnist,") for line in lines)

@@ -140,7 +140,7 @@ def test_recalibrated_statistics_equal_the_published_ones(supernet, cases):
                 np.testing.assert_allclose(value[:4], want["first4"], rtol=1e-4, atol=1e-5)
                 np.testing.assert_allclose(value.mean(), want["mean_of_changed"], atol=1e-4)
         if spec.bits.a_bits <= 8:
-            at = supernet.layer(spec).table_index(spec, spec.bits.a_bits)
+            at = supernet.layer(spec).a_index(spec)
             for name in ("running_min", "running_max"):
                 want = changed.pop(names[f"{ours}.{name}", at])
                 value = getattr(layer.input_quantizer, name).item()

@@ -12,10 +12,11 @@ from qfa_search.quantizers.functional import (
     lsq_initial_scale,
     quantization_grid,
     range_multiplier,
+    weight_range,
 )
 from tests.reference import reference_file
 
-BITS = st.sampled_from([2, 3, 4, 8])
+BITS = st.integers(1, 8)
 
 
 def _scalar(value: float) -> torch.Tensor:
@@ -151,6 +152,32 @@ def test_ranges_do_not_depend_on_the_memory_layout(channels, side, n, seed):
 def test_integer_ranges():
     assert integer_range(2, signed=True) == (-2, 1)
     assert integer_range(4, signed=False) == (0, 15)
+    assert weight_range(2) == (-2, 1)
+    assert weight_range(1) == (-1, 1)
+
+
+def test_1_bit_weights_are_the_step_and_its_negative():
+    weight = torch.tensor([-3.0, -0.1, -0.0, 0.0, 0.1, 3.0], requires_grad=True)
+    scale = torch.tensor(0.5, requires_grad=True)
+    y = lsq(weight, scale, bits=1, n_elements=1)
+    assert y.tolist() == [-0.5, -0.5, 0.5, 0.5, 0.5, 0.5]
+    with torch.no_grad():
+        assert torch.equal(lsq(weight, scale, bits=1, n_elements=1), y)
+    y.sum().backward()
+    assert weight.grad.tolist() == [0, 1, 1, 1, 1, 0]
+    # Of each weight: its code, and beside it minus the weight in steps where rounding passes.
+    inner = [-1 + 0.2, 1, 1, 1 - 0.2]
+    assert float(scale.grad) == pytest.approx(sum(inner) - 1 + 1)
+
+
+def test_no_step_has_less_error_at_1_bit_than_the_initial_one():
+    weight = torch.randn(200, generator=torch.Generator().manual_seed(0))
+    scale = lsq_initial_scale(weight, bits=1)
+    errors = [
+        float((lsq(weight, factor * scale, bits=1, n_elements=1) - weight).square().sum())
+        for factor in (0.9, 1.0, 1.1)
+    ]
+    assert min(errors) == errors[1]
 
 
 @pytest.mark.parametrize(("bits", "signed"), [(2, False), (4, True)])
@@ -184,3 +211,4 @@ def test_what_is_not_a_number_stays_visible():
     x = torch.full((1, 1, 2, 2), float("nan"))
     y = batchquant(x, torch.zeros(()), torch.zeros(()), *batch_range(x), bits=2)
     assert y.isnan().all()
+    assert all(lsq(x, torch.ones(()), bits=n, n_elements=1).isnan().all() for n in (1, 2))

@@ -71,8 +71,8 @@ def _fill(layer, spec, case):
         layer.transforms[0].copy_(torch.from_numpy(case["7to5_matrix"]))
         layer.transforms[1].copy_(torch.from_numpy(case["5to3_matrix"]))
     lsq_scale, alpha, offset, low, high = (float(v) for v in case["q"][:5])
-    layer.weight_scale[layer.table_index(spec, spec.bits.w_bits)] = lsq_scale
-    at = layer.table_index(spec, spec.bits.a_bits)
+    layer.weight_scale[layer.w_index(spec)] = lsq_scale
+    at = layer.a_index(spec)
     layer.input_alpha[at] = alpha
     layer.input_offset[at] = offset
     layer.running_min[at] = low
@@ -111,8 +111,8 @@ def test_whole_layers_equal_the_published_ones(cases, i):
         if name in case and np.abs(case[name]).any():
             _close(layer.transforms[index].grad.numpy(), case[name])
     grad_scale, grad_alpha, grad_offset = (float(v) for v in case["q"][5:])
-    at = layer.table_index(spec, spec.bits.a_bits)
-    found = layer.weight_scale.grad[layer.table_index(spec, spec.bits.w_bits)]
+    at = layer.a_index(spec)
+    found = layer.weight_scale.grad[layer.w_index(spec)]
     assert float(found) == pytest.approx(grad_scale, rel=1e-3, abs=1e-4)
     assert float(layer.input_alpha.grad[at]) == pytest.approx(grad_alpha, rel=1e-3, abs=1e-4)
     assert float(layer.input_offset.grad[at]) == pytest.approx(grad_offset, rel=1e-3, abs=1e-4)

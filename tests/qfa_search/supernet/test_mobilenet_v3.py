@@ -56,6 +56,22 @@ def test_supernet_and_extracted_network_agree_for_the_bundled_space():
         torch.testing.assert_close(network(x), supernet(x, subnet), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("w_bit_choices", "a_bit_choices"), [((2, 4, 8), (8,)), ((1, 5), (1, 3, 6)), ((32,), (4,))]
+)
+def test_supernet_and_extracted_network_agree_with_bits_apart(
+    toy_space, w_bit_choices, a_bit_choices
+):
+    space = replace(toy_space, w_bit_choices=w_bit_choices, a_bit_choices=a_bit_choices)
+    torch.manual_seed(0)
+    supernet = Supernet(space)
+    for subnet in _subnets(space):
+        x = _images(space, subnet)
+        y = supernet(x, subnet)
+        assert y.isfinite().all()
+        torch.testing.assert_close(extract(supernet, subnet).train()(x), y, rtol=0, atol=1e-5)
+
+
 def test_gradients_of_unused_slices_are_exactly_zero(toy_space, toy_supernet):
     subnet = toy_space.smallest()
     toy_supernet.zero_grad()
@@ -71,11 +87,13 @@ def test_gradients_of_unused_slices_are_exactly_zero(toy_space, toy_supernet):
         if spec.groups == 1:
             assert not layer.weight.grad[:, spec.in_channels :].any()
         if spec.bits.a_bits <= 8:
-            at = layer.table_index(spec, spec.bits.a_bits)
-            others = torch.ones_like(layer.input_alpha, dtype=torch.bool)
-            others[at] = False
-            assert not layer.input_alpha.grad[others].any()
-            assert not layer.weight_scale.grad[others].any()
+            for table, at in (
+                (layer.input_alpha, layer.a_index(spec)),
+                (layer.weight_scale, layer.w_index(spec)),
+            ):
+                others = torch.ones_like(table, dtype=torch.bool)
+                others[at] = False
+                assert not table.grad[others].any()
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist", "mobilenet-v3-w1.0"])

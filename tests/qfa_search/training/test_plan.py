@@ -6,6 +6,8 @@ NO_CHOICE = {
     "space": None,
     "resolution": None,
     "bits": None,
+    "w_bits": None,
+    "a_bits": None,
     "fit_ram_kb": None,
     "fit_flash_kb": None,
     "preset": None,

@@ -18,6 +18,7 @@ from qfa_search.training.distributed import World
 from qfa_search.training.recipe import TEACHER_FILE, further_rounds, train_supernet
 from qfa_search.training.run import train
 from qfa_search.training.sandwich import sandwich, with_uniform_bits
+from search_spaces import LayerBits
 from tests.interrupting import run_until
 
 TINY = TrainConfig(float_epochs=2, mixed_epochs=1, epochs=1, batch_size=22, parts=1)
@@ -60,7 +61,7 @@ def test_training_learns_what_a_toy_network_can(tmp_path, toy_space, image_folde
     held_out = open_data(str(image_folder), channels=1, resolution=16).images("test")
     # Two bits in eight channels learn little in a hundred steps; four bits have to.
     for architecture in (toy_space.largest(), toy_space.smallest()):
-        subnet = with_uniform_bits(architecture, 4)
+        subnet = with_uniform_bits(architecture, LayerBits(4, 4))
         network = extract(supernet, subnet)
         recalibrate(network, images.drawn(110).batches(subnet.resolution, 22))
         assert evaluate(network, held_out.batches(subnet.resolution, 8)).top1 > 60
