@@ -92,7 +92,8 @@ def train(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Weights of a torchvision classifier (safetensors), to be tuned as the teacher.",
+            help="Weights of a classifier of torchvision or timm (safetensors), to be tuned as the "
+            "teacher.",
         ),
     ] = None,
     init: Annotated[

@@ -56,7 +56,7 @@ def train(
         fit_flash_kb: Memory for weights that a fitted space is for.
         preset: Recipe of the package, or a .toml file; by default that of the images.
         teacher: Teacher or supernet to learn from; none is trained then.
-        teacher_weights: Weights of a torchvision classifier, tuned as the teacher.
+        teacher_weights: Weights of a classifier of torchvision or timm, tuned as the teacher.
         init: Supernet to start from, as far as shapes agree.
         minutes: How long to train at most, about.
         continue_steps: Train the finished supernet of `init` for so many more steps.

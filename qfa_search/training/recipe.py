@@ -96,8 +96,8 @@ def train_supernet(
         goes_on: Whether a further round follows, as far as the recipe allows one; every process
             asks it, and all get the same answer.
         teacher_file: A dense teacher or a supernet to learn from; none is trained then.
-        teacher_weights: Weights of a torchvision classifier, which is tuned to the images and
-            takes the place of the dense teacher.
+        teacher_weights: Weights of a classifier of torchvision or timm, which is tuned to the
+            images and takes the place of the dense teacher.
         init: Where the float network starts from, as far as names and shapes agree; without
             float epochs the quantizers start from there too.
         origins: What else the training depends on, as JSON values by name, for its checkpoints.

@@ -116,7 +116,7 @@ def train(
         listed: The images of `source`, where the caller has listed them already.
         resume: Go on from the checkpoints in `out`.
         teacher: File of a dense teacher or a supernet to learn from; none is trained then.
-        teacher_weights: Weights of a torchvision classifier, tuned to the images as the teacher.
+        teacher_weights: Weights of a classifier of torchvision or timm, tuned as the teacher.
         init: Supernet file that the float network starts from, as far as shapes agree.
         tensorboard: Write TensorBoard's event files too.
         on_step: Called after every step, in the first process only.

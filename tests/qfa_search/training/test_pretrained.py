@@ -3,8 +3,8 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import get_model
 
-from qfa_search.errors import CheckpointMismatchError
-from qfa_search.training.pretrained import pretrained_network
+from qfa_search.errors import CheckpointMismatchError, QFAError
+from qfa_search.training.pretrained import PretrainedNetwork, pretrained_network
 from qfa_search.training.teacher import load_teacher, save_teacher
 
 
@@ -47,11 +47,18 @@ def test_a_teacher_with_its_own_weights_reads_back(weights, tmp_path, toy_space)
     assert torch.equal(teacher.network(x), network.eval()(x))
 
 
-def test_weights_of_something_else_are_refused(tmp_path):
+def test_weights_of_something_else_are_refused(tmp_path, monkeypatch):
     path = tmp_path / "other.safetensors"
     save_file({"weight": torch.zeros(3)}, path)
-    with pytest.raises(CheckpointMismatchError, match="no classifier in torchvision"):
+    monkeypatch.setattr("qfa_search.training.timm_networks.find_spec", lambda name: None)
+    with pytest.raises(CheckpointMismatchError, match=r"in torchvision.*'qfa-search\[timm\]'"):
         pretrained_network(path, 3, 32)
     path.write_bytes(b"not a file of weights")
     with pytest.raises(ValueError, match="no readable safetensors file"):
         pretrained_network(path, 3, 32)
+
+
+def test_a_teacher_of_a_package_that_is_not_installed_is_told(monkeypatch):
+    monkeypatch.setattr("qfa_search.training.timm_networks.find_spec", lambda name: None)
+    with pytest.raises(QFAError, match=r"needs the package timm: pip install 'qfa-search\[timm\]'"):
+        PretrainedNetwork("timm/vit_tiny_patch16_224", 3, 32)
