@@ -3,11 +3,18 @@
 const NEAR = 40; // pixels from a member that still mean it
 const FAR = "far from all that the predictor was fitted to";
 const APART = 5; // pixels between error bars, so that each can be seen
+const SHADES = [0.25, 0.42, 0.6, 0.8, 1]; // of members by the third objective, the least first
 
 // One column of a front: measured top-1 where there is one, as everywhere.
 function valuesOf(front, name) {
   if (name !== "top1") return front.costs[name];
   return front.top1_predicted.map((value, i) => front.top1_measured[i] ?? value);
+}
+
+// Of three objectives the one on neither axis.
+function thirdObjective(front, state) {
+  const rest = front.objectives.filter((name) => name !== state.x && name !== state.y);
+  return front.objectives.length === 3 && rest.length === 1 ? rest[0] : null;
 }
 
 function frontPlot(holder, content, state, onChoose, onZoom) {
@@ -90,9 +97,13 @@ function members(front, f, state, { X, Y, area, left, right, top, bottom }) {
   const at = (x, y) => x.map((value, i) => [value, y[i]]);
   const predicted = { ...front, top1_measured: front.top1_measured.map(() => null) };
   const isKnown = ([x, y]) => x !== null && y !== null;
-  const drawn = at(valuesOf(predicted, state.x), valuesOf(predicted, state.y)).filter(isKnown);
-  const few = drawn.length <= 60;
-  area.append(dots(drawn.map(([x, y]) => [X(x), Y(y)]), few ? 6 : 3.4, `f${f % 6}`));
+  const drawn = at(valuesOf(predicted, state.x), valuesOf(predicted, state.y));
+  const third = thirdObjective(front, state);
+  const size = drawn.filter(isKnown).length <= 60 ? 6 : third ? 5 : 3.4;
+  for (const { indices, opacity } of shades(predicted, third)) {
+    const mark = dots(indices.map((i) => drawn[i]).filter(isKnown).map(([x, y]) => [X(x), Y(y)]), size, `f${f % 6}`);
+    area.append(filled(mark, { opacity }, []));
+  }
   const places = at(valuesOf(front, state.x), valuesOf(front, state.y));
   if (state.x === "top1" || state.y === "top1") {
     const measured = places.filter((place, i) => front.top1_measured[i] !== null && isKnown(place));
@@ -102,6 +113,17 @@ function members(front, f, state, { X, Y, area, left, right, top, bottom }) {
   if (isKnown(knee)) area.append(svg("circle", { class: "knee", cx: X(knee[0]), cy: Y(knee[1]), r: 6.5 }));
   return places.map((place, member) => (isKnown(place) ? { f, member, x: X(place[0]), y: Y(place[1]) } : null))
     .filter((p) => p && p.x >= left - 1 && p.x <= right + 1 && p.y >= top - 1 && p.y <= bottom + 1);
+}
+
+// Members in groups of equal size by one column, each with its opacity; one group without a column.
+function shades(front, name) {
+  const indices = [...front.top1_predicted.keys()];
+  if (name === null) return [{ indices, opacity: 1 }];
+  const values = valuesOf(front, name), n = indices.length;
+  indices.sort((i, j) => values[i] - values[j]);
+  return SHADES.map((opacity, k) => ({
+    indices: indices.slice(Math.floor(k * n / SHADES.length), Math.floor((k + 1) * n / SHADES.length)), opacity,
+  }));
 }
 
 function limits(front, state, { X, Y, above, left, right, top, bottom }) {
@@ -206,7 +228,7 @@ function tell(note, front, { member, x, y }, content, state, { root }) {
     const spread = front.top1_spread[member];
     lines.push(`top-1 predicted ${percent(predicted)}${spread === null ? "" : ` ± ${percent(spread)}`} %`);
   }
-  for (const name of new Set([state.x, state.y])) {
+  for (const name of new Set([state.x, state.y, ...front.objectives])) {
     if (name === "top1") continue;
     const { label, unit } = content.columns[name];
     lines.push(`${label}: ${number(front.costs[name][member])} ${unit}`);

@@ -26,6 +26,9 @@ function choose(side, choice) {
 function drawFront() {
   frontPlot(byId("front-plot"), content, state, choose, (zoom) => { state.zoom = zoom; drawFront(); });
   byId("whole").hidden = state.zoom === null;
+  const third = content.fronts.map((front, f) => (state.hidden.has(f) ? null : thirdObjective(front, state))).find((name) => name);
+  byId("third").hidden = !third;
+  if (third) byId("third").textContent = `Three objectives: the stronger the colour of a member, the larger its ${axisLabel(content, third)}. One that lies behind others here is better in that.`;
 }
 
 function drawMembers() {

@@ -175,6 +175,31 @@ def test_any_two_columns_are_axes(opened, front):
     assert all(found == [12, False] for found in drawn.values())
 
 
+def test_a_third_objective_is_the_shade_of_the_members(opened, front):
+    driver = opened(front)
+    assert _count(driver, "#front-plot .dots.f0") == 1
+    assert not driver.find_element("id", "third").is_displayed()
+    driver = opened(replace(front, objectives=("top1", "mflops", "size_kb")))
+    shades = driver.execute_script(
+        "return [...document.querySelectorAll('#front-plot .dots.f0')]"
+        ".map(path => [Number(path.getAttribute('opacity')), path.getAttribute('d')])"
+    )
+    assert [opacity for opacity, _ in shades] == sorted({opacity for opacity, _ in shades})
+    assert sum(d.count("M") for _, d in shades) == 12
+    # The largest fifth of the members is the darkest: it lies where the largest ones lie.
+    largest = np.argsort(front.costs["size_kb"])[9:]
+    left = [float(point.split(" ")[0]) for point in shades[-1][1].split("M")[1:]]
+    by_mflops = np.argsort(np.argsort(front.costs["mflops"][largest]))
+    assert len(left) == 3
+    assert np.array_equal(np.argsort(np.argsort(left)), by_mflops)
+    assert "larger its model size (KB)" in _text(driver, "#third")
+    driver.execute_script(
+        "const x = document.getElementById('x-axis'); x.value = 'size_kb';"
+        "x.dispatchEvent(new Event('change'))"
+    )
+    assert "larger its MFLOPs" in _text(driver, "#third")
+
+
 def test_a_click_chooses_the_member_under_it(opened, front):
     driver = opened(front)
     _press(driver, KEYS["end"])
