@@ -12,6 +12,8 @@ from search_spaces.space import SearchSpace
 
 BUILT_IN = (
     "cifar10",
+    "cifar10-w248-a8",
+    "cifar10-w48-a8",
     "fashion-mnist",
     "mobilenet-v3-w1.0",
     "mobilenet-v3-w1.2",

@@ -122,6 +122,13 @@ class ElasticLayer(nn.Module):
         """Row and column of the input quantizer of `spec` in its tables."""
         return self.kernel_sizes.index(spec.kernel_size), self.a_bit_widths.index(spec.bits.a_bits)
 
+    def columns(self, tensor: str) -> tuple[int, ...]:
+        """Bit widths that the columns of a tensor of this name stand for; none if no table."""
+        if tensor == "weight_scale":
+            return self.w_bit_widths
+        is_table = tensor in ("input_alpha", "input_offset", "running_min", "running_max")
+        return self.a_bit_widths if is_table else ()
+
     def forward(self, x: Tensor, spec: LayerSpec) -> Tensor:
         """The layer that `spec` describes, without the residual addition.
 

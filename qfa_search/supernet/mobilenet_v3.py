@@ -51,6 +51,13 @@ class Supernet(nn.Module):
         assert isinstance(layer, ElasticLayer)
         return layer
 
+    def columns(self, name: str) -> tuple[int, ...]:
+        """Bit widths that the columns of an entry of the state stand for; none if no table."""
+        _, layer, tensor = name.split(".", 2)
+        elastic = self.layers[layer]
+        assert isinstance(elastic, ElasticLayer)
+        return elastic.columns(tensor)
+
     def forward(self, x: Tensor, subnet: Subnet) -> Tensor:
         """Logits of `subnet` for a batch of images, with batch statistics.
 

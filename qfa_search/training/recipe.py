@@ -294,12 +294,14 @@ def _decoders() -> int:
 
 
 def _start_from(network: Supernet, init: Supernet) -> None:
-    """Take over every tensor of `init` whose name and shape agree; the log counts them."""
+    """Take over every tensor of `init` whose name, shape and bits agree; the log counts them."""
     own = network.state_dict()
     fitting = {
         name: value
         for name, value in init.state_dict().items()
-        if name in own and own[name].shape == value.shape
+        if name in own
+        and own[name].shape == value.shape
+        and network.columns(name) == init.columns(name)
     }
     network.load_state_dict({**own, **fitting})
     logger.info("%d of %d tensors start from the given supernet", len(fitting), len(own))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 import search_spaces
@@ -33,7 +35,7 @@ def test_a_toml_file_describes_a_space(tmp_path):
 
 
 def test_an_unknown_name_lists_the_built_in_spaces():
-    known = r"choose one of cifar10, fashion-mnist, .*or give a \.toml file"
+    known = r"choose one of cifar10, .*fashion-mnist, .*or give a \.toml file"
     with pytest.raises(ValueError, match=known):
         search_spaces.load("resnet")
 
@@ -49,3 +51,10 @@ def test_a_file_that_describes_no_space_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"bad\.toml does not describe a search space"):
         search_spaces.load(path)
+
+
+@pytest.mark.parametrize(("name", "w_bits"), [("w248-a8", (2, 4, 8)), ("w48-a8", (4, 8))])
+def test_spaces_for_8_bit_activations_are_that_of_photos_with_other_bits(name, w_bits):
+    space = search_spaces.load(f"cifar10-{name}")
+    photos = search_spaces.load("cifar10")
+    assert space == replace(photos, name=space.name, w_bit_choices=w_bits, a_bit_choices=(8,))

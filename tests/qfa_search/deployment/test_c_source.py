@@ -41,6 +41,8 @@ def test_the_c_files_of_random_subnets_are_equal_too(toy_space, tmp_path, seed):
     [
         {"bit_choices": (8,)},
         {"bit_choices": (2, 8)},
+        {"w_bit_choices": (2, 4, 8), "a_bit_choices": (8,)},
+        {"w_bit_choices": (1, 5, 6, 7), "a_bit_choices": (1, 5, 7)},
         {"stem_width": 7, "n_classes": 5, "final_expand_width": 13, "feature_mix_width": 11},
         {"input_channels": 3, "stem_stride": 2},
         {"stem_bits": 32, "input_channels": 3},

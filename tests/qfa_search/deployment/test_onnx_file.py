@@ -53,6 +53,15 @@ def test_8_bit_choices_run_equally(toy_space, tmp_path, offset):
     assert _failures(_replays(network, tmp_path)) == []
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_bits_without_a_type_of_their_own_run_equally(toy_space, tmp_path, seed):
+    space = replace(toy_space, w_bit_choices=(1, 5, 6, 7), a_bit_choices=(1, 5, 7))
+    network = random_network(space, space.sample(np.random.default_rng(seed)), seed)
+    codes = [la.codes for la in network_plan(network).layers if la.spec.bits.w_bits == 1]
+    assert {int(code) for code in np.unique(np.concatenate([c.ravel() for c in codes]))} == {-1, 1}
+    assert _failures(_replays(network, tmp_path)) == []
+
+
 def test_float_stem_and_squeeze_excite_of_the_published_space_run_equally(tmp_path):
     space = search_spaces.load("mobilenet-v3-w1.2")
     subnet = replace(space.smallest(), resolution=32)
@@ -84,7 +93,7 @@ def test_logits_do_not_depend_on_the_batch(toy_space):
 
 @pytest.mark.parametrize("opset", [25, 21])
 def test_the_file_is_valid_and_its_types_are_those_of_the_opset(toy_space, opset):
-    space = replace(toy_space, bit_choices=(2, 3, 4, 8))
+    space = replace(toy_space, w_bit_choices=tuple(range(1, 9)), a_bit_choices=(3, 6))
     plan = network_plan(random_network(space, space.sample(np.random.default_rng(0))))
     model = onnx_model(plan, opset=opset)
     onnx.checker.check_model(model, full_check=True)

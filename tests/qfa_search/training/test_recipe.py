@@ -11,11 +11,17 @@ from qfa_search.images.sources import open_data
 from qfa_search.images.splits import split_folder
 from qfa_search.measuring.evaluation import evaluate
 from qfa_search.supernet.extract import extract
+from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import recalibrate
 from qfa_search.supernet.storage import read_supernet
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import World
-from qfa_search.training.recipe import TEACHER_FILE, further_rounds, train_supernet
+from qfa_search.training.recipe import (
+    TEACHER_FILE,
+    _start_from,
+    further_rounds,
+    train_supernet,
+)
 from qfa_search.training.run import train
 from qfa_search.training.sandwich import sandwich, with_uniform_bits
 from search_spaces import LayerBits
@@ -162,6 +168,23 @@ def test_a_supernet_can_be_the_teacher_and_the_start(tmp_path, toy_space, image_
     fresh = []
     _train(toy_space, images, tmp_path / "third", TINY, lambda p: fresh.append(p.losses[0]))
     assert losses[0] < fresh[0]
+
+
+def test_quantizers_of_other_bits_are_not_taken_over(toy_space):
+    torch.manual_seed(0)
+    first = Supernet(toy_space)  # bits 2, 3, 4
+    second = Supernet(replace(toy_space, w_bit_choices=(2, 4, 8)))
+    before = second.state_dict()["layers.first_block/project.weight_scale"].clone()
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(1)
+    _start_from(second, first)
+    layer = second.layers["first_block/project"]
+    assert torch.equal(layer.weight_scale, before)
+    for name in ("weight", "input_alpha"):
+        assert torch.equal(getattr(layer, name), getattr(first.layers["first_block/project"], name))
+    stem = second.layers["stem"]  # of 8 bits in both
+    assert torch.equal(stem.weight_scale, first.layers["stem"].weight_scale)
 
 
 def test_the_published_schedule_has_two_phases_with_quantizers(tmp_path, toy_space, images):
