@@ -98,7 +98,9 @@ def train(
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="Supernet to start from where shapes agree."),
+        typer.Option(
+            metavar="NAME|FILE", help="Supernet to start from where shapes agree; none for none."
+        ),
     ] = None,
     minutes: Annotated[
         float | None,

@@ -9,6 +9,7 @@ from qfa_search.training.config import TrainConfig, preset
 from search_spaces import SearchSpace
 
 PUBLISHED_SETS = ("fashion-mnist", "cifar10")
+NO_START = "none"  # in place of a supernet to start from
 FEWEST_SHOWINGS = 16  # of an image, from which on varying it pays
 Setting = float | bool | str
 
@@ -53,7 +54,7 @@ def check_use(
         raise ValueError("--teacher-weights FILE is tuned as the teacher: give no --teacher")
     if teacher_weights is not None and teacher_epochs == 0:
         raise ValueError("--teacher-weights FILE is tuned: give it more than 0 --teacher-epochs")
-    if continue_steps is not None and init is None:
+    if continue_steps is not None and init in (None, NO_START):
         raise ValueError("--continue needs --init DIR: the training that goes on")
     if continue_steps is not None and space is not None:
         raise ValueError("--continue goes without --space: that of --init stays")

@@ -57,7 +57,7 @@ def train(
         preset: Recipe of the package, or a .toml file; by default that of the images.
         teacher: Teacher or supernet to learn from; none is trained then.
         teacher_weights: Weights of a classifier of torchvision or timm, tuned as the teacher.
-        init: Supernet to start from, as far as shapes agree.
+        init: Supernet to start from, as far as shapes agree, or "none".
         minutes: How long to train at most, about.
         continue_steps: Train the finished supernet of `init` for so many more steps.
         processes: That train together, to the same result. More than one start this program anew:

@@ -12,8 +12,10 @@ from qfa_search.errors import QFAError
 from qfa_search.images.folder_space import Wanted, check_resolution, largest_side, space_for_folder
 from qfa_search.images.published_set import Listed, PublishedSet
 from qfa_search.images.sources import data_for, is_too_large
+from qfa_search.images.splits import FolderSplit
 from qfa_search.supernet.files import SupernetFiles, resolve_supernet
 from qfa_search.training.arguments import (
+    NO_START,
     PUBLISHED_SETS,
     Setting,
     check_use,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from qfa_search.training.phase import Progress
 
 DRY_RUN_IMAGES, IMAGENET_IMAGES = 55_000, 1_271_167
+# The bundled supernet that trainings on folders of photos start from. None has been shown to help.
+PHOTO_START: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +190,7 @@ def plan(
     check_resolution(resolution)
     if out is not None and not is_dry_run:
         check_out(out, resume=resume)
-    start = None if init is None else resolve_supernet(init)
+    start = None if init in (None, NO_START) else resolve_supernet(init)
     listed = None
     if data is not None:
         starts = [path for path in (start and start.weights, teacher) if isinstance(path, Path)]
@@ -199,6 +203,8 @@ def plan(
         chosen, config, teacher = _to_train_on(start, listed.size("train"), continue_steps, teacher)
     else:
         chosen = _space(space, data, listed, resolution, wanted, out if resume else None)
+    if init is None and isinstance(listed, FolderSplit):
+        start = _photo_start(chosen)
     is_worker = "WORLD_SIZE" in os.environ  # of torchrun
     n_taken, along = (
         n_images or (IMAGENET_IMAGES if preset == "imagenet" else DRY_RUN_IMAGES),
@@ -245,6 +251,17 @@ def _space(
     return space_for_folder(
         listed, resolution=resolution, largest_side=largest_side(), wanted=wanted
     )
+
+
+def _photo_start(space: SearchSpace) -> SupernetFiles | None:
+    """The supernet that photos start from, if `space` has its stages."""
+    if PHOTO_START is None:
+        return None
+    files = resolve_supernet(PHOTO_START)
+    ours, theirs = (
+        (s.input_channels, [stage.width for stage in s.stages]) for s in (space, files.space())
+    )
+    return files if ours == theirs else None
 
 
 def _to_train_on(

@@ -294,7 +294,7 @@ def _decoders() -> int:
 
 
 def _start_from(network: Supernet, init: Supernet) -> None:
-    """Take over every tensor of `init` whose name, shape and bits agree; the log counts them."""
+    """Take over every tensor of `init` of the same name, shape and bits; the share is told."""
     own = network.state_dict()
     fitting = {
         name: value
@@ -304,4 +304,8 @@ def _start_from(network: Supernet, init: Supernet) -> None:
         and network.columns(name) == init.columns(name)
     }
     network.load_state_dict({**own, **fitting})
-    logger.info("%d of %d tensors start from the given supernet", len(fitting), len(own))
+    n_taken, n_all = (sum(t.numel() for t in some.values()) for some in (fitting, own))
+    logger.info(
+        "%d of %d tensors, %.0f %% of the weights, start from the given supernet",
+        *(len(fitting), len(own), 100 * n_taken / n_all),
+    )

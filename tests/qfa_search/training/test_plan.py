@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
+from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.training.plan import plan
+from search_spaces import fitted, load, to_toml
 
 NO_CHOICE = {
     "space": None,
@@ -28,6 +32,7 @@ NO_CHOICE = {
         ({"resolution": 32, "space": "cifar10"}, "--resolution goes without --space"),
         ({"bits": (2, 4)}, "--bits fits a space to a folder: give one as --data"),
         ({"continue_steps": 3}, "--continue needs --init DIR"),
+        ({"continue_steps": 3, "init": "none"}, "--continue needs --init DIR"),
         (
             {"continue_steps": 3, "init": "a", "with_minutes": True},
             "--continue goes without --minutes",
@@ -56,3 +61,38 @@ def test_images_that_are_shown_a_few_times_are_shown_as_they_are(
     chosen = {**NO_CHOICE, "space": toy_space_file, "preset": "own-images", "recipe": recipe}
     config = plan(str(image_folder), tmp_path / "out", **chosen).config
     assert (config.crop_share, config.colour) == shown
+
+
+def test_who_says_how_long_the_quantized_phase_is_gets_no_further_rounds(
+    tmp_path, image_folder, toy_space_file
+):
+    chosen = {**NO_CHOICE, "space": toy_space_file, "preset": "own-images"}
+    recipes = ({}, {"epochs": 20.0}, {"steps": 9}, {"steps": 9, "rounds": 1})
+    plans = (plan(str(image_folder), tmp_path, **{**chosen, "recipe": r}) for r in recipes)
+    assert [planned.config.rounds for planned in plans] == [2, 0, 0, 1]
+
+
+def test_photos_start_from_the_bundled_supernet_with_the_stages_of_their_space(
+    tmp_path, image_folder, toy_space, toy_space_file, toy_run, monkeypatch
+):
+    other = tmp_path / "other.toml"
+    other.write_text(to_toml(replace(toy_space, stages=toy_space.stages[:1])))
+    monkeypatch.setattr("qfa_search.training.plan.PHOTO_START", str(toy_run))
+
+    def start(**given):
+        return plan(str(image_folder), tmp_path / "out", **{**NO_CHOICE, **given}).init
+
+    assert start(space=toy_space_file) == toy_run / "supernet.safetensors"
+    assert start(space=toy_space_file, init="none") is None
+    assert start(space=other) is None
+    monkeypatch.setattr("qfa_search.training.plan.PHOTO_START", None)
+    assert start(space=toy_space_file) is None
+
+
+def test_a_fitted_space_shares_nearly_all_weights_with_the_space_of_photos():
+    theirs = Supernet(load("cifar10").in_floating_point()).state_dict()
+    for side in (32, 64, 100):
+        space = fitted(image_size=side, channels=3, n_classes=7)
+        ours = Supernet(space.in_floating_point()).state_dict()
+        shared = [t.numel() for k, t in ours.items() if k in theirs and theirs[k].shape == t.shape]
+        assert sum(shared) / sum(t.numel() for t in ours.values()) > 0.97
