@@ -20,6 +20,7 @@ from predictors.c_memory import (
 from predictors.tables import BitTable, Counts, Decoded, LayerTable, bit_pairs, tabulate, with_zero
 from search_spaces import LayerBits, LayerSpec, SearchSpace
 from search_spaces.arrays import Floats
+from search_spaces.subnet import FLOAT_BITS
 
 
 def flash(space: SearchSpace, genomes: Decoded) -> Floats:
@@ -105,21 +106,32 @@ def _has_float(space: SearchSpace, genomes: Decoded) -> NDArray[np.bool_]:
 
 @lru_cache(maxsize=16)
 def _flash_table(space: SearchSpace) -> BitTable:
-    def of(bits: LayerBits | None) -> LayerTable:
-        def measure(layer: LayerSpec) -> float:
-            layer = layer if bits is None else replace(layer, bits=bits)
-            return float(layer_flash_bytes(layer)) if has_integer_form(layer) else np.nan
-
-        return tabulate(space, measure)
-
-    pairs = [of(bits) for bits in bit_pairs(space)]
-    own = of(None)
+    # Of activation bits it only matters whether they are integers.
+    kinds = {(bits.w_bits, bits.a_bits == FLOAT_BITS): bits for bits in bit_pairs(space)}
+    known = {kind: _flash_by_layer(space, bits) for kind, bits in kinds.items()}
+    pairs = [known[bits.w_bits, bits.a_bits == FLOAT_BITS] for bits in bit_pairs(space)]
+    own = _flash_by_layer(space, None)
     return BitTable(
         layers=with_zero(np.stack([pair.blocks for pair in pairs], axis=-1).reshape(-1)),
         shapes=with_zero(own.block_fixed.reshape(-1)),
         ends=np.stack([pair.ends for pair in pairs], axis=-1).reshape(-1),
         fixed=own.fixed.sum(axis=1),
     )
+
+
+def _flash_by_layer(space: SearchSpace, bits: LayerBits | None) -> LayerTable:
+    """Bytes of every layer at `bits`, or at its own; NaN where it has no integer form."""
+    known: dict[tuple[str, int, int, int], float] = {}
+
+    def measure(layer: LayerSpec) -> float:
+        # Of the layers of a space these alone decide; maps take no flash.
+        weights = layer.name, layer.in_channels, layer.out_channels, layer.kernel_size
+        if weights not in known:
+            layer = layer if bits is None else replace(layer, bits=bits)
+            known[weights] = float(layer_flash_bytes(layer)) if has_integer_form(layer) else np.nan
+        return known[weights]
+
+    return tabulate(space, measure)
 
 
 @dataclass(frozen=True)

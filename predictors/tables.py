@@ -222,20 +222,29 @@ def layer_variants(space: SearchSpace) -> tuple[dict[str, LayerSpec], ...]:
     return tuple(_homogeneous(space))
 
 
+@lru_cache(maxsize=16)
+def _arranged(space: SearchSpace) -> tuple[list[LayerSpec], list[list[LayerSpec]], list[LayerSpec]]:
+    """The variants in the order of a `LayerTable`: of blocks, their gates, all others."""
+    walks, names = layer_variants(space), block_names(space)
+    gates = [[f"{b}.se.{side}" for side in ("reduce", "expand")] for b in names]
+    by_resolution = walks[:: len(walks) // len(space.resolutions)]
+    return (
+        [w[f"{b}.{x}"] for w in walks for b in names for x in BLOCK_LAYERS],
+        [[w[x] for x in gate if x in w] for w in walks for gate in gates],
+        [w[x] for w in by_resolution for x in (*END_LAYERS, *FIXED_LAYERS)],
+    )
+
+
 def tabulate(space: SearchSpace, measure: Callable[[LayerSpec], float]) -> LayerTable:
     """`measure` of every layer of `space`, as integers where it returns integers."""
-    walks, names = layer_variants(space), block_names(space)
-    squeezes = [[f"{b}.se.{side}" for side in ("reduce", "expand")] for b in names]
-    by_resolution = walks[:: len(walks) // len(space.resolutions)]
+    blocks, gates, others = _arranged(space)
+    shape = len(layer_variants(space)), space.layout.n_blocks
+    rows = np.array([measure(x) for x in others]).reshape(len(space.resolutions), -1)
     return LayerTable(
-        blocks=np.array(
-            [[[measure(w[f"{b}.{x}"]) for x in BLOCK_LAYERS] for b in names] for w in walks]
-        ),
-        block_fixed=np.array(
-            [[sum(measure(w[x]) for x in se if x in w) for se in squeezes] for w in walks]
-        ),
-        ends=np.array([[measure(w[x]) for x in END_LAYERS] for w in by_resolution]),
-        fixed=np.array([[measure(w[x]) for x in FIXED_LAYERS] for w in by_resolution]),
+        blocks=np.array([measure(x) for x in blocks]).reshape(*shape, len(BLOCK_LAYERS)),
+        block_fixed=np.array([sum(measure(x) for x in gate) for gate in gates]).reshape(shape),
+        ends=rows[:, : len(END_LAYERS)],
+        fixed=rows[:, len(END_LAYERS) :],
     )
 
 

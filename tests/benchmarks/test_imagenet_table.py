@@ -2,10 +2,23 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from benchmarks import imagenet_table
+from qfa_search.published.files import read_architectures
 from tests.qfa_search.published.published_release import SPACE, sample_rows
-from tests.reference import reference_file
+from tests.reference import GOLDEN, check_files
+
+PUBLISHED_ROWS = "QFA, published"
+COSTS = ("published_mflops", "mflops", "mflops_as_released")
+RESULTS = imagenet_table.OQA_TABLE.parent.parent / "results"
+
+
+@pytest.fixture
+def stored():
+    """Costs of the published architectures in the committed table."""
+    table = pd.read_csv(RESULTS / "imagenet_table.csv", comment="#")
+    return table.loc[table["source"] == PUBLISHED_ROWS, list(COSTS)]
 
 
 def test_macs_and_parameters_of_every_oqa_row_equal_the_published_ones():
@@ -40,25 +53,23 @@ def test_fronts_are_searched_where_there_are_samples(tmp_path):
         assert (ours["top1_kind"] == "predicted").all()
 
 
-def test_the_published_architectures_cost_what_the_stored_table_says():
-    path = reference_file("data/published_pareto_archs.npy")
-    from qfa_search.published.files import read_architectures
-
+def costs_of_architectures(X):
+    """The columns of costs that the table has for architectures of the published space."""
     inputs = imagenet_table.Inputs(
-        X=read_architectures(path, SPACE),
-        predictor=None,
-        supernet=None,
-        imagenet=None,
-        split="val",
-        missing=(),
+        X=X, predictor=None, supernet=None, imagenet=None, split="val", missing=()
     )
-    rows = imagenet_table.space_rows(SPACE, "QFA, published", inputs.X, inputs)
-    assert (rows["published_mflops"] < 20).sum() == 88
-    assert (rows["mflops"] < 20).sum() == 77
-    assert (rows["mflops_as_released"] >= rows["mflops"]).all()
-    stored = pd.read_csv(
-        imagenet_table.OQA_TABLE.parent.parent / "results" / "imagenet_table.csv", comment="#"
-    )
-    stored = stored[stored["source"] == "QFA, published"].reset_index(drop=True)
-    for column in ("published_mflops", "mflops", "mflops_as_released"):
-        np.testing.assert_allclose(stored[column], rows[column], atol=1e-4)
+    return imagenet_table.space_rows(SPACE, PUBLISHED_ROWS, X, inputs)[list(COSTS)]
+
+
+@pytest.mark.parametrize("path", check_files("data/published_pareto_archs.npy"))
+def test_architectures_cost_what_the_stored_table_says(path, stored):
+    found = costs_of_architectures(read_architectures(path, SPACE))
+    if path.parent == GOLDEN:
+        stored = pd.read_csv(GOLDEN / "architecture_costs.csv")
+    np.testing.assert_allclose(stored, found, atol=1e-4)
+    assert (found["mflops_as_released"] >= found["mflops"]).all()
+
+
+def test_fewer_published_architectures_fit_the_limit_than_their_own_table_says(stored):
+    assert (stored["published_mflops"] < 20).sum() == 88
+    assert (stored["mflops"] < 20).sum() == 77

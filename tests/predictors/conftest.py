@@ -7,7 +7,7 @@ import pytest
 
 import search_spaces
 from search_spaces import SearchSpace, Stage
-from tests.reference import reference_file
+from tests.reference import check_files
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +26,10 @@ def tiny_space() -> SearchSpace:
     )
 
 
-@pytest.fixture(scope="session")
-def imagenet_samples():
-    """Space, genomes, published macs, params and top-1 of 1081 real float subnets."""
-    path = reference_file("data/ofa_mbv3_w10_imagenet.csv")
-    rows = np.genfromtxt(path, delimiter=",", names=True)
+@pytest.fixture(scope="session", params=check_files("data/ofa_mbv3_w10_imagenet.csv"))
+def imagenet_samples(request):
+    """Space, genomes, macs, params and top-1 of float subnets: published, or made up."""
+    rows = np.genfromtxt(request.param, delimiter=",", names=True)
     table = np.array(rows.tolist())
     space = search_spaces.load("ofa-mobilenet-v3-w1.0")
     genes = np.c_[table[:, :45].astype(int), np.full(len(table), 224)]

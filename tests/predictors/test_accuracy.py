@@ -153,11 +153,11 @@ def test_no_genomes_give_no_predictions(predictor, toy_space):
     assert predictor.predict(empty).shape == (0,)
 
 
-def test_real_imagenet_subnets_are_ranked_better_than_by_published_baselines(imagenet_samples):
+def test_imagenet_subnets_are_ranked_better_than_by_published_baselines(imagenet_samples):
     space, X, rows = imagenet_samples
     top1 = rows["top1"]
     order = np.random.default_rng(1).permutation(len(top1))
-    train, test = order[:100], order[600:]
+    train, test = order[:100], order[100:]
     found = AccuracyPredictor.fit(space, X[train], top1[train], seed=1)
     assert kendalltau(found.predict(X[test]), top1[test]).statistic > 0.925
     assert found.report.kendall_tau > found.report.baseline_kendall_tau

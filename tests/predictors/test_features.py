@@ -4,7 +4,7 @@ from hypothesis import given
 
 import search_spaces
 from predictors import features, n_features
-from tests.reference import reference_file
+from tests.reference import check_files
 from tests.search_spaces.strategies import spaces_with_genomes
 
 
@@ -39,8 +39,9 @@ def test_features_are_those_written_gene_by_gene(drawn):
     assert found.tolist() == [_by_hand(space, x) for x in X]
 
 
-def test_features_equal_the_published_encoding():
-    cases = np.load(reference_file("reference/encoding_cases.npz"))
+@pytest.mark.parametrize("path", check_files("reference/encoding_cases.npz"))
+def test_features_equal_the_published_encoding(path):
+    cases = np.load(path)
     space = search_spaces.load("mobilenet-v3-w1.2")
     found = features(space, space.layout.from_published(cases["genes"].astype(int)))
     assert np.array_equal(found, cases["onehot"])

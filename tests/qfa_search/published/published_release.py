@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,27 +9,7 @@ import numpy as np
 import torch
 
 import predictors
-import search_spaces
-from tests.reference import reference_file
-
-SPACE = search_spaces.load("mobilenet-v3-w1.2")
-
-
-def fill_module():
-    """The reference's deterministic fill."""
-    path = reference_file("reference/fill_state_dict.py")
-    spec = importlib.util.spec_from_file_location("fill_state_dict", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def filled_state() -> dict[str, torch.Tensor]:
-    """State of the published supernet with generated numbers."""
-    fill = fill_module()
-    keys = fill.load_keys(reference_file("reference/supernet_keys.json"))
-    arrays = fill.fill_state_dict(keys)
-    return {name: torch.from_numpy(np.asarray(value)) for name, value in arrays.items()}
+from tests.qfa_search.published.filling import SPACE, filled_state
 
 
 def top1_of(X, rng: np.random.Generator) -> np.ndarray:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -8,61 +9,129 @@ import qfa_search
 from qfa_search.published.checkpoint import COUNTER, NEVER_USED, SCRATCH, published_keys
 from qfa_search.supernet.mobilenet_v3 import key
 from search_spaces import LayerBits, layer_specs
-from tests.qfa_search.published.published_release import SPACE, fill_module, filled_state
-from tests.reference import reference_file
+from tests.qfa_search.published.filling import SPACE, filled_state, filling
+from tests.reference import GOLDEN, SOURCES
 
 VARIANTS = ("logits", "logits_official_eval")
 LARGEST_DIFFERENCE = 1e-13  # docs/published.md promises it
 
 
-@pytest.fixture(scope="module")
-def state():
-    return filled_state()
+@pytest.fixture(scope="module", params=SOURCES)
+def filled(request):
+    return filling(request.param)
 
 
 @pytest.fixture(scope="module")
-def supernet(state):
-    return qfa_search.import_published_supernet(state)
+def supernet(filled):
+    return qfa_search.import_published_supernet(filled.state)
 
 
 @pytest.fixture(scope="module")
-def cases():
+def cases(filled):
+    exact = np.load(filled.folder / "supernet_logits_f64.npz")
     return {
-        **np.load(reference_file("reference/supernet_logits.npz")),
-        **{
-            f"{name}_f64": value
-            for name, value in np.load(reference_file("reference/supernet_logits_f64.npz")).items()
-        },
+        **np.load(filled.folder / "supernet_logits.npz"),
+        **{f"{name}_f64": value for name, value in exact.items()},
     }
 
 
-def _network(supernet, gene, variant):
+def _reference(filled, name):
+    return json.loads((filled.folder / name).read_text())
+
+
+def _subnet(gene):
     layout = SPACE.layout
-    subnet = layout.decode(layout.from_published(gene[None].astype(int))[0])
+    return layout.decode(layout.from_published(gene[None].astype(int))[0])
+
+
+def _network(supernet, gene, variant):
+    subnet = _subnet(gene)
     if variant.endswith("official_eval"):
         subnet = qfa_search.as_released(SPACE, subnet)
     return qfa_search.extract(supernet, subnet).double()
 
 
-def _worst_difference(supernet, cases, row, variant, *, calibration_seed=None):
-    fill, gene = fill_module(), cases["genes"][row]
+def _images(filled, seed, gene):
+    return torch.from_numpy(filled.images(int(seed), int(gene[45]), 2)).double()
+
+
+@torch.no_grad()
+def logits(filled, supernet, gene, seed, variant, *, calibration_seed=None):
+    """Of the network of a gene for two images, recalibrated or as it is filled."""
     network = _network(supernet, gene, variant)
-    resolution = int(gene[45])
-    want = cases[f"{variant}_f64"][row]
     if calibration_seed is not None:
-        batches = fill.make_calibration(calibration_seed, resolution)
-        qfa_search.recalibrate(network, [(torch.from_numpy(b).double(), None) for b in batches])
-        recalibrated = cases["recal_index"].tolist().index(row)
-        want = cases[f"recal_{variant}_f64"][recalibrated]
-    images = fill.make_input(int(cases["input_seed"][row]), resolution)
-    with torch.no_grad():
-        logits = network(torch.from_numpy(images).double()).numpy()
-    return np.abs(logits - want).max()
+        qfa_search.recalibrate(network, filled.calibration(calibration_seed, int(gene[45])))
+    return network(_images(filled, seed, gene)).numpy()
 
 
-def test_every_published_key_is_used_once_or_left_out_for_a_reason(state, supernet):
+def _difference(found, want):
+    """Of as many classes as are stored."""
+    return np.abs(found[:, : want.shape[1]] - want).max()
+
+
+@torch.no_grad()
+def layer_outputs(filled, supernet, gene, seed):
+    """Shape, mean, spread, ends and first values of each layer's output, by published name."""
+    network = _network(supernet, gene, "logits")
+    found = {}
+    names = {entry.target: entry.name for entry in published_keys(supernet)}
+
+    def keep(name, output):
+        values = [output.mean(), output.std(), output.min(), output.max(), *output.ravel()[:8]]
+        found[name] = list(output.shape), [float(value) for value in values]
+
+    for spec in network.specs:
+        name = names[f"layers.{key(spec)}.weight"].removesuffix(".weight").rpartition(".")[0]
+        network.layers[key(spec)].register_forward_hook(
+            lambda _module, _inputs, output, name=name: keep(name, output.numpy())
+        )
+    network(_images(filled, seed, gene))
+    return found
+
+
+def recalibrated_statistics(filled, supernet, gene, calibration_seed):
+    """What recalibration leaves, by published name, in the form of the file."""
+    network = _network(supernet, gene, "logits")
+    qfa_search.recalibrate(network, filled.calibration(calibration_seed, int(gene[45])))
+    names = {(e.target, e.index): e.name for e in published_keys(supernet)}
+    found = {}
+    for spec in network.specs:
+        layer, ours = network.layers[key(spec)], f"layers.{key(spec)}"
+        if spec.has_norm:
+            for name in ("running_mean", "running_var"):
+                value = getattr(layer.norm, name).numpy()
+                found[names[f"{ours}.{name}", None]] = {
+                    "mean_of_changed": float(value.mean()),
+                    "first4": value[:4].tolist(),
+                }
+        if spec.bits.a_bits <= 8:
+            at = supernet.layer(spec).a_index(spec)
+            for name in ("running_min", "running_max"):
+                found[names[f"{ours}.{name}", at]] = getattr(layer.input_quantizer, name).item()
+    return found
+
+
+def bits_that_run(gene):
+    """Bits of weights and of activations, layer by layer: as asked for and as released."""
+    subnet = _subnet(gene)
+    return [
+        [
+            (s.bits.w_bits, s.bits.a_bits)
+            for s in layer_specs(SPACE, asked)
+            if s.kind != "squeeze_excite"
+        ]
+        for asked in (subnet, qfa_search.as_released(SPACE, subnet))
+    ]
+
+
+def key_digest(names):
+    """Of a list of keys, in any order."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+
+
+def test_every_published_key_is_used_once_or_left_out_for_a_reason(filled, supernet):
     entries = published_keys(supernet)
-    assert sorted(e.name for e in entries) == sorted(state)
+    assert sorted(e.name for e in entries) == sorted(filled.state)
     assert {e.ignored for e in entries} == {"", COUNTER, NEVER_USED, SCRATCH}
     targets = [(e.target, e.index) for e in entries if not e.ignored]
     assert len(set(targets)) == len(targets)
@@ -72,80 +141,64 @@ def test_every_published_key_is_used_once_or_left_out_for_a_reason(state, supern
         assert (name in whole) != (placed.count(name) == value.numel())
 
 
+def test_the_keys_are_those_of_the_golden_file():
+    reference = json.loads((GOLDEN / "supernet_keys.json").read_text())
+    assert len(filled_state()) == reference["n"]
+    assert key_digest(filled_state()) == reference["sha256"]
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_logits_equal_the_published_network_of_a_gene(supernet, cases, variant):
-    assert _worst_difference(supernet, cases, 4, variant) < LARGEST_DIFFERENCE
+def test_logits_equal_those_recorded_of_a_gene(filled, supernet, cases, variant):
+    row = _reference(filled, "supernet_stages.json")["gene_index"]
+    found = logits(filled, supernet, cases["genes"][row], cases["input_seed"][row], variant)
+    assert _difference(found, cases[f"{variant}_f64"][row]) < LARGEST_DIFFERENCE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_logits_equal_the_published_network_of_every_gene(supernet, cases, variant):
-    differences = [
-        _worst_difference(supernet, cases, row, variant) for row in range(len(cases["genes"]))
-    ]
-    assert max(differences) < LARGEST_DIFFERENCE
+def test_logits_equal_those_recorded_of_every_gene(filled, supernet, cases, variant):
+    for gene, seed, want in zip(
+        cases["genes"], cases["input_seed"], cases[f"{variant}_f64"], strict=True
+    ):
+        assert _difference(logits(filled, supernet, gene, seed, variant), want) < LARGEST_DIFFERENCE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_logits_equal_the_published_network_after_recalibration(supernet, cases, variant):
-    for row, seed in zip(cases["recal_index"], cases["recal_seed"], strict=True):
-        difference = _worst_difference(
-            supernet, cases, int(row), variant, calibration_seed=int(seed)
-        )
-        assert difference < LARGEST_DIFFERENCE
+def test_logits_equal_those_recorded_after_recalibration(filled, supernet, cases, variant):
+    for row, seed, want in zip(
+        cases["recal_index"], cases["recal_seed"], cases[f"recal_{variant}_f64"], strict=True
+    ):
+        gene, input_seed = cases["genes"][row], cases["input_seed"][row]
+        found = logits(filled, supernet, gene, input_seed, variant, calibration_seed=int(seed))
+        assert _difference(found, want) < LARGEST_DIFFERENCE
 
 
-def test_every_layer_gives_what_the_published_one_gives(supernet, cases):
-    reference = json.loads(reference_file("reference/supernet_stages.json").read_text())
+def test_every_layer_gives_what_is_recorded(filled, supernet, cases):
+    reference = _reference(filled, "supernet_stages.json")
     gene = cases["genes"][reference["gene_index"]]
-    network = _network(supernet, gene, reference["variant"])
-    found = {}
-    names = {entry.target: entry.name for entry in published_keys(supernet)}
-    for spec in network.specs:
-        published = names[f"layers.{key(spec)}.weight"].removesuffix(".weight")
-        name = published.rpartition(".")[0]
-        network.layers[key(spec)].register_forward_hook(
-            lambda _module, _inputs, output, name=name: found.update({name: output.numpy()})
-        )
-    images = fill_module().make_input(reference["input_seed"], int(gene[45]))
-    with torch.no_grad():
-        network(torch.from_numpy(images).double())
-    compared = 0
+    found = layer_outputs(filled, supernet, gene, reference["input_seed"])
     for stage in reference["modules"]:
         if stage["name"] in found:
-            output = found[stage["name"]]
-            assert list(output.shape) == stage["shape"], stage["name"]
-            ours = [output.mean(), output.std(), output.min(), output.max(), *output.ravel()[:8]]
+            shape, ours = found.pop(stage["name"])
+            assert shape == stage["shape"], stage["name"]
             want = [*(stage[n] for n in ("mean", "std", "min", "max")), *stage["first8"]]
             np.testing.assert_allclose(ours, want, rtol=1e-4, atol=1e-5, err_msg=stage["name"])
-            compared += 1
-    assert compared == sum(spec.kind != "squeeze_excite" for spec in network.specs)
+    assert all(name.endswith(".se.fc") for name in found)  # in floating point, not recorded
 
 
-def test_recalibrated_statistics_equal_the_published_ones(supernet, cases):
-    reference = json.loads(reference_file("reference/supernet_recalibrated_stats.json").read_text())
+def test_recalibrated_statistics_equal_those_recorded(filled, supernet, cases):
+    reference = _reference(filled, "supernet_recalibrated_stats.json")
     gene = cases["genes"][reference["gene_index"]]
-    network = _network(supernet, gene, "logits")
-    batches = fill_module().make_calibration(reference["calibration_seed"], int(gene[45]))
-    qfa_search.recalibrate(network, [(torch.from_numpy(b).double(), None) for b in batches])
-    changed = dict(reference["changed_statistics"])
-    names = {(e.target, e.index): e.name for e in published_keys(supernet)}
-    for spec in network.specs:
-        layer, ours = network.layers[key(spec)], f"layers.{key(spec)}"
-        if spec.has_norm:
-            for name in ("running_mean", "running_var"):
-                value = getattr(layer.norm, name).numpy()
-                want = changed.pop(names[f"{ours}.{name}", None])
-                np.testing.assert_allclose(value[:4], want["first4"], rtol=1e-4, atol=1e-5)
-                np.testing.assert_allclose(value.mean(), want["mean_of_changed"], atol=1e-4)
-        if spec.bits.a_bits <= 8:
-            at = supernet.layer(spec).a_index(spec)
-            for name in ("running_min", "running_max"):
-                want = changed.pop(names[f"{ours}.{name}", at])
-                value = getattr(layer.input_quantizer, name).item()
-                np.testing.assert_allclose(value, want, rtol=1e-4, atol=1e-5)
-    assert not changed
+    found = recalibrated_statistics(filled, supernet, gene, reference["calibration_seed"])
+    changed = reference["changed_statistics"]
+    assert sorted(found) == sorted(changed)
+    for name, value in found.items():
+        want = changed[name]
+        if isinstance(value, dict):
+            np.testing.assert_allclose(value["mean_of_changed"], want["mean_of_changed"], atol=1e-4)
+            value, want = value["first4"], want["first4"]
+        np.testing.assert_allclose(value, want, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize(
@@ -168,16 +221,16 @@ def test_recalibrated_statistics_equal_the_published_ones(supernet, cases):
         (lambda s: s.update({"first_conv.conv.beta": 1.0}), "first_conv.conv.beta .* tensor"),
     ],
 )
-def test_a_foreign_checkpoint_is_refused_by_the_name_of_the_key(state, change, says):
-    broken = dict(state)
+def test_a_foreign_checkpoint_is_refused_by_the_name_of_the_key(change, says):
+    broken = dict(filled_state())
     change(broken)
     with pytest.raises(qfa_search.CheckpointMismatchError, match=says):
         qfa_search.import_published_supernet(broken)
 
 
-def test_scratch_of_a_used_network_may_be_a_scalar(state):
+def test_scratch_of_a_used_network_may_be_a_scalar():
     name = "classifier.linear.a_quantizer.quantizers.8.observer.min_val"
-    qfa_search.import_published_supernet({**state, name: torch.zeros(())})
+    qfa_search.import_published_supernet({**filled_state(), name: torch.zeros(())})
 
 
 def test_the_released_script_ignores_depthwise_bits_unless_the_kernel_is_the_largest():
@@ -194,16 +247,10 @@ def test_the_largest_subnet_runs_as_asked_for():
     assert qfa_search.as_released(SPACE, SPACE.largest()) == SPACE.largest()
 
 
-def test_the_bits_that_run_are_those_of_the_reference(cases):
-    reference = json.loads(reference_file("reference/supernet_bits.json").read_text())
-    gene = cases["genes"][reference["gene_index"]]
-    subnet = SPACE.layout.decode(SPACE.layout.from_published(gene[None].astype(int))[0])
-    for name, found in (
-        ("bits_intended", subnet),
-        ("bits_official_eval", qfa_search.as_released(SPACE, subnet)),
-    ):
+def test_the_bits_that_run_are_those_recorded(filled, cases):
+    reference = _reference(filled, "supernet_bits.json")
+    found = bits_that_run(cases["genes"][reference["gene_index"]])
+    for name, ours in zip(("bits_intended", "bits_official_eval"), found, strict=True):
         weight_bits = [b for n, b in reference[name].items() if ".w_quantizer" in n]
         input_bits = [b for n, b in reference[name].items() if ".a_quantizer" in n]
-        specs = [s for s in layer_specs(SPACE, found) if s.kind != "squeeze_excite"]
-        assert [s.bits.w_bits for s in specs] == weight_bits
-        assert [s.bits.a_bits for s in specs] == input_bits
+        assert ours == list(zip(weight_bits, input_bits, strict=True))

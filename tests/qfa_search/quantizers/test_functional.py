@@ -14,7 +14,7 @@ from qfa_search.quantizers.functional import (
     range_multiplier,
     weight_range,
 )
-from tests.reference import reference_file
+from tests.reference import check_files
 
 BITS = st.integers(1, 8)
 
@@ -23,55 +23,81 @@ def _scalar(value: float) -> torch.Tensor:
     return torch.tensor(np.float32(value), requires_grad=True)
 
 
-@pytest.fixture(scope="module")
-def cases():
-    return np.load(reference_file("reference/quantizer_cases.npz"))
+@pytest.fixture(scope="module", params=check_files("reference/quantizer_cases.npz"))
+def cases(request):
+    return np.load(request.param)
 
 
-def test_batchquant_equals_every_published_case(cases):
+def _case(cases, prefix):
+    return {name[len(prefix) :]: cases[name] for name in cases.files if name.startswith(prefix)}
+
+
+def batchquant_case(case):
+    """The results of one case of activations, in the form of the file."""
+    alpha, offset, low, high = case["f"][:4]
+    bits, signed, training = (int(v) for v in case["i"][:3])
+    x = torch.tensor(case["x"], requires_grad=True)
+    a, o = _scalar(alpha), _scalar(offset)
+    if training:
+        xmin, xmax = batch_range(x)
+    else:
+        xmin, xmax = _scalar(low).detach(), _scalar(high).detach()
+    y = batchquant(x, a, o, xmin, xmax, bits=bits, signed=bool(signed))
+    y.backward(torch.tensor(case["cot"]))
+    ends = float(xmin), float(xmax)
+    step, zero_point = quantization_grid(*ends, bits=bits, signed=bool(signed))
+    level = torch.round(y.detach() / step * range_multiplier(a.detach()) + zero_point + offset)
+    return {
+        "y": y.detach().numpy(),
+        "level": level.numpy(),
+        "grad_x": x.grad.numpy(),
+        "f": np.array([*case["f"][:4], *ends, float(step), float(a.grad), float(o.grad)]),
+        "i": np.array([*case["i"][:3], int(zero_point)]),
+    }
+
+
+def lsq_case(case):
+    """The results of one case of weights, in the form of the file."""
+    bits, signed = (int(v) for v in case["i"][:2])
+    weight = torch.tensor(case["w"], requires_grad=True)
+    v = _scalar(case["f"][0])
+    y = lsq(weight, v, bits=bits, n_elements=weight.numel(), signed=bool(signed))
+    y.backward(torch.tensor(case["cot"]))
+    return {
+        "y": y.detach().numpy(),
+        "grad_w": weight.grad.numpy(),
+        "f": np.array([case["f"][0], float(v.grad)]),
+    }
+
+
+def test_batchquant_equals_every_case(cases):
     for i in range(int(cases["n_activation"])):
-        name = f"a{i:03d}_"
-        alpha, offset, low, high, used_min, used_max, step, grad_alpha, grad_offset = cases[
-            name + "f"
-        ]
-        bits, signed, training, zero_point = (int(v) for v in cases[name + "i"])
-        x = torch.tensor(cases[name + "x"], requires_grad=True)
-        a, o = _scalar(alpha), _scalar(offset)
-        if training:
-            xmin, xmax = batch_range(x)
-        else:
-            xmin, xmax = _scalar(low).detach(), _scalar(high).detach()
-        y = batchquant(x, a, o, xmin, xmax, bits=bits, signed=bool(signed))
-        y.backward(torch.tensor(cases[name + "cot"]))
-
-        grid_step, grid_zero = quantization_grid(
-            float(xmin), float(xmax), bits=bits, signed=bool(signed)
-        )
-        assert (float(xmin), float(xmax)) == pytest.approx((used_min, used_max), abs=1e-6), i
-        assert (float(grid_step), int(grid_zero)) == (pytest.approx(step, rel=1e-6), zero_point), i
-        assert np.abs(y.detach().numpy() - cases[name + "y"]).max() <= 1e-4 * step, i
-        level = torch.round(y / grid_step * range_multiplier(a) + grid_zero + o)
-        np.testing.assert_array_equal(level.detach().numpy(), cases[name + "level"], str(i))
-        np.testing.assert_allclose(x.grad, cases[name + "grad_x"], rtol=1e-4, atol=1e-6)
-        assert float(a.grad) == pytest.approx(grad_alpha, rel=1e-4, abs=1e-4), i
-        assert float(o.grad) == pytest.approx(grad_offset, rel=1e-4, abs=1e-5), i
+        case = _case(cases, f"a{i:03d}_")
+        found = batchquant_case(case)
+        *_, low, high, step, grad_alpha, grad_offset = found["f"]
+        used_min, used_max, want_step, want_alpha, want_offset = case["f"][4:]
+        assert (low, high) == pytest.approx((used_min, used_max), abs=1e-6), i
+        assert step == pytest.approx(want_step, rel=1e-6), i
+        assert found["i"][3] == case["i"][3], i
+        assert np.abs(found["y"] - case["y"]).max() <= 1e-4 * step, i
+        np.testing.assert_array_equal(found["level"], case["level"], str(i))
+        np.testing.assert_allclose(found["grad_x"], case["grad_x"], rtol=1e-4, atol=1e-6)
+        assert grad_alpha == pytest.approx(want_alpha, rel=1e-4, abs=1e-4), i
+        assert grad_offset == pytest.approx(want_offset, rel=1e-4, abs=1e-5), i
 
 
-def test_lsq_equals_every_published_case(cases):
+def test_lsq_equals_every_case(cases):
     for i in range(int(cases["n_lsq"])):
-        name = f"w{i:03d}_"
-        scale, grad_scale = cases[name + "f"]
-        bits, signed, from_rule = (int(v) for v in cases[name + "i"])
-        weight = torch.tensor(cases[name + "w"], requires_grad=True)
-        v = _scalar(scale)
-        y = lsq(weight, v, bits=bits, n_elements=weight.numel(), signed=bool(signed))
-        y.backward(torch.tensor(cases[name + "cot"]))
-
-        assert np.abs(y.detach().numpy() - cases[name + "y"]).max() <= 1e-4 * abs(scale), i
-        np.testing.assert_allclose(weight.grad, cases[name + "grad_w"], rtol=1e-4, atol=1e-6)
-        assert float(v.grad) == pytest.approx(grad_scale, rel=1e-4, abs=1e-5), i
+        case = _case(cases, f"w{i:03d}_")
+        found = lsq_case(case)
+        scale, grad_scale = case["f"]
+        bits, signed, from_rule = (int(v) for v in case["i"])
+        assert np.abs(found["y"] - case["y"]).max() <= 1e-4 * abs(scale), i
+        np.testing.assert_allclose(found["grad_w"], case["grad_w"], rtol=1e-4, atol=1e-6)
+        assert found["f"][1] == pytest.approx(grad_scale, rel=1e-4, abs=1e-5), i
         if from_rule and signed:
-            assert float(lsq_initial_scale(weight, bits=bits)) == pytest.approx(scale, rel=1e-5), i
+            start = lsq_initial_scale(torch.tensor(case["w"]), bits=bits)
+            assert float(start) == pytest.approx(scale, rel=1e-5), i
 
 
 @given(BITS, st.booleans(), st.integers(0, 2**31 - 1))
