@@ -46,6 +46,8 @@ class SearchSpace:
     inverted-bottleneck blocks, a 1x1 expansion, mean pooling, a 1x1 feature mix layer without
     norm, a classifier.
 
+    `bit_choices`, given when a space is made, says `w_bit_choices` and `a_bit_choices` at once.
+
     Attributes:
         name: What `load` and the files call it.
         input_channels: Channels of the image.

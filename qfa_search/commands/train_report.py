@@ -36,15 +36,19 @@ def tell_images(listed: Listed) -> None:
 
 
 def space_in_words(space: SearchSpace) -> str:
-    """What is to be trained, in two lines."""
+    """What is to be trained, in three lines."""
     low, high = cost_range(space)
     colours = {1: "grey", 3: "colour"}.get(space.input_channels, f"{space.input_channels}-channel")
     sides = ", ".join(map(str, space.resolutions))
     stages = ", ".join(str(stage.width) for stage in space.stages)
+    w_bits, a_bits = (
+        ", ".join(map(str, choices)) for choices in (space.w_bit_choices, space.a_bit_choices)
+    )
+    bits = f"weights of {w_bits} bits, activations of {a_bits}" if w_bits else "floating point"
     return (
         f"space {space.name}: {space.n_classes} classes, {colours} images of {sides} px,\n"
-        f"stages of {stages} channels, 10^{space.log10_size():.0f} subnets of {low:.2g} to "
-        f"{high:.2g} MFLOPs"
+        f"stages of {stages} channels, {bits},\n"
+        f"10^{space.log10_size():.0f} subnets of {low:.2g} to {high:.2g} MFLOPs"
     )
 
 

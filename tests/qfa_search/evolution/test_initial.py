@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,6 +63,14 @@ def test_given_genomes_come_first_and_those_over_the_limit_are_left_out():
 
     X = initial_population(layout, rng, 3, is_affordable, layout.lowest(), given_genomes)
     assert np.array_equal(X, given_genomes[fits])
+
+
+def test_uniform_precision_takes_the_bits_of_both_sides():
+    layout = replace(SPACE, w_bit_choices=(2, 4, 8), a_bit_choices=(4, 8)).layout
+    found = set()
+    for x in uniform_precision(layout, np.random.default_rng(0), 12):
+        found |= {bits for bits in layout.decode(x).head}
+    assert found == set(layout.uniform_bits)
 
 
 def test_uniform_precision_has_one_bit_width_per_genome():

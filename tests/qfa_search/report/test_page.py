@@ -8,6 +8,7 @@ import qfa_search
 from qfa_search.errors import QFAError
 from qfa_search.report.content import ReportedFront, page_content
 from qfa_search.report.page import page_html
+from search_spaces.bit_choices import BIT_WIDTHS
 
 
 def _html(front, name="a", **known):
@@ -62,3 +63,12 @@ def test_every_part_of_the_template_is_used():
 
     parts = {path.name for path in (files("qfa_search.report") / "template").iterdir()}
     assert parts == {"page.html", "page.css", *(f"{name}.js" for name in SCRIPTS)}
+
+
+def test_every_bit_width_has_a_colour():
+    from qfa_search.report.page import files
+
+    style = (files("qfa_search.report") / "template" / "page.css").read_text(encoding="utf-8")
+    for bits in BIT_WIDTHS:
+        assert f".b{bits} {{ background: var(--bits-{bits});" in style
+        assert f"--bits-{bits}: #" in style

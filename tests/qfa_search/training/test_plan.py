@@ -31,6 +31,8 @@ NO_CHOICE = {
     [
         ({"resolution": 32, "space": "cifar10"}, "--resolution goes without --space"),
         ({"bits": (2, 4)}, "--bits fits a space to a folder: give one as --data"),
+        ({"a_bits": (8,)}, "--a-bits fits a space to a folder: give one as --data"),
+        ({"w_bits": (8,), "space": "cifar10"}, "--w-bits goes without --space"),
         ({"continue_steps": 3}, "--continue needs --init DIR"),
         ({"continue_steps": 3, "init": "none"}, "--continue needs --init DIR"),
         (
@@ -44,6 +46,21 @@ NO_CHOICE = {
 def test_the_one_condition_that_failed_is_named(given, message):
     with pytest.raises(ValueError, match=message):
         plan("cifar10", None, is_dry_run=True, **{**NO_CHOICE, **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "2/2 3/3 4/4"),
+        ({"bits": (8, 4)}, "4/4 8/8"),
+        ({"w_bits": (8, 2, 4), "a_bits": (8,)}, "2/8 4/8 8/8"),
+        ({"bits": (1, 2), "a_bits": (6,)}, "1/6 2/6"),
+    ],
+)
+def test_the_fitted_space_has_the_bits_of_each_side(image_folder, given, expected):
+    chosen = {**NO_CHOICE, "is_dry_run": True, **given}
+    space = plan(str(image_folder), None, **chosen).space
+    assert " ".join(map(str, space.uniform_bits)) == expected
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,18 @@ def test_a_sandwich_has_the_extremes_and_every_bit_width(toy_space):
     assert widths == {2, 3, 4, 32}
 
 
+def test_a_sandwich_stays_within_the_bits_of_each_side(toy_space):
+    space = replace(toy_space, w_bit_choices=(2, 4, 8), a_bit_choices=(8,))
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        subnets = sandwich(space, rng, n_random=2, float_bits=False)
+        assert all(space.contains(subnet) for subnet in subnets)
+    floats = [sandwich(space, rng, n_random=2, float_bits=True) for _ in range(40)]
+    extremes = {str(subnet.head[0]) for drawn in floats for subnet in drawn[:2]}
+    assert extremes == {"2/8", "4/8", "8/8", "32/32"}
+    assert {str(subnet.head[0]) for drawn in floats for subnet in drawn[2:]} > extremes
+
+
 def test_the_extremes_draw_the_lowest_bit_width_twice_as_often(toy_space):
     rng = np.random.default_rng(0)
     drawn = [sandwich(toy_space, rng, n_random=0, float_bits=False) for _ in range(2000)]
