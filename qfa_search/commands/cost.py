@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from qfa_search.commands.options import AsCsv, AsJson
+
 
 def cost(
     file: Annotated[
@@ -21,8 +23,8 @@ def cost(
         str | None,
         typer.Option(metavar="NAME|FILE", help="Search space; a front brings its own."),
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: AsCsv = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print what subnets cost: MACs, bit operations, bytes, activation memory."""
     import search_spaces

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qfa_search.commands.measuring_options import (
+from qfa_search.commands.options import (
+    AsCsv,
+    AsJson,
     Backend,
     Data,
     Device,
     Jobs,
     Scheduler,
-    measuring_progress,
+    SupernetName,
 )
+from qfa_search.commands.progress import measuring_progress
 
 if TYPE_CHECKING:
     from qfa_search.measuring.result import Evaluation
@@ -35,16 +38,14 @@ class Split(StrEnum):
 def evaluate(
     file: Annotated[str, typer.Argument(metavar="FRONT.json[:INDEX|knee|best]|SUBNET.json")],
     data: Data = None,
-    supernet: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
-    ] = None,
+    supernet: SupernetName = None,
     split: Annotated[Split, typer.Option(help="test is for the final report only.")] = Split.val,
     jobs: Jobs = 1,
     device: Device = "auto",
     backend: Backend = "loky",
     scheduler: Scheduler = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
 ) -> None:
     """Measure a subnet, or every member of a front, on held-out images.

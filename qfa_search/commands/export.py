@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from qfa_search.commands.options import Data, SupernetName
+
 
 class Format(StrEnum):
     """Kinds of files that a subnet can be written as."""
@@ -28,13 +30,8 @@ def export(
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to; FILE.json goes beside it.")],
-    supernet: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|DIR", help="What it was trained on; by default as it says."),
-    ] = None,
+    supernet: SupernetName = None,
+    data: Data = None,
     format: Annotated[
         Format | None, typer.Option(help="Kind of file; by its ending if not given.")
     ] = None,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qfa_search.commands.options import SupernetName
+
 if TYPE_CHECKING:
     from qfa_search.supernet.mobilenet_v3 import Supernet
     from search_spaces import LayerSpec, Subnet
@@ -23,9 +25,7 @@ class Target(StrEnum):
 def latency(
     out: Annotated[Path, typer.Option(metavar="FILE.csv", help="Where the table goes.")],
     target: Annotated[Target | None, typer.Option(help="What to measure on.")] = None,
-    supernet: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
-    ] = None,
+    supernet: SupernetName = None,
     template: Annotated[
         bool, typer.Option("--template", help="Write all signatures, without times.")
     ] = False,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from qfa_search.commands.options import AsJson, Data, SupernetName
 from qfa_search.images.names import printable
 
 
@@ -20,18 +21,13 @@ def predict(
             show_default=False,
         ),
     ],
-    supernet: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="NAME|DIR", help="What it was trained on; by default as it says."),
-    ] = None,
+    supernet: SupernetName = None,
+    data: Data = None,
     model: Annotated[
         Path | None, typer.Option(metavar="FILE.onnx", help="An exported file, in place of both.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Classes to print for each photo.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Name what is on photos, by a subnet of a supernet or by an exported ONNX file."""
     from qfa_search.deployment.classifier import Classifier

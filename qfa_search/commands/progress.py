@@ -1,4 +1,4 @@
-"""The progress of a search on standard error."""
+"""The progress of a search and of measuring on standard error."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qfa_search.evolution.loop import SearchProgress
+    from qfa_search.measuring.samples import Sample
 
 
 @contextmanager
@@ -45,3 +46,29 @@ def search_progress(quiet: bool) -> Iterator[Callable[[SearchProgress], None] | 
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+@contextmanager
+def measuring_progress(
+    description: str, quiet: bool
+) -> Iterator[tuple[Callable[[int], None], Callable[[Sample], None]]]:
+    """A progress bar on stderr, as the callbacks `on_start` and `on_sample`."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    progress = Progress(console=Console(stderr=True), disable=quiet)
+    task = progress.add_task(description, total=None)
+
+    def start(n: int) -> None:
+        # Only now: an error before the first measurement stands alone.
+        if n:
+            progress.start()
+            progress.update(task, total=n)
+
+    def advance(sample: Sample) -> None:
+        progress.update(task, advance=1)
+
+    try:
+        yield start, advance
+    finally:
+        progress.stop()

@@ -9,20 +9,12 @@ from typing import Annotated
 
 import typer
 
-from qfa_search.commands.measuring_options import (
-    Backend,
-    Data,
-    Device,
-    Jobs,
-    Scheduler,
-    measuring_progress,
-)
+from qfa_search.commands.options import AsJson, Backend, Data, Device, Jobs, Scheduler, SupernetName
+from qfa_search.commands.progress import measuring_progress
 
 
 def sample(
-    supernet: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
-    ] = None,
+    supernet: SupernetName = None,
     data: Data = None,
     out: Annotated[
         Path | None,
@@ -36,7 +28,7 @@ def sample(
     device: Device = "auto",
     backend: Backend = "loky",
     scheduler: Scheduler = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Measure random subnets on the validation split, for the predictor.

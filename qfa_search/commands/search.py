@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qfa_search.commands.progress import search_progress
+from qfa_search.commands.progress import measuring_progress, search_progress
 from qfa_search.commands.terminal import say
 from qfa_search.evolution.config import DEFAULT_CROSSOVER_PROB, DEFAULT_MUTATION_PROB, SearchConfig
 from qfa_search.front.objectives import Limits
@@ -232,13 +232,18 @@ def search(
     if measure is not None or refine is not None:
         from qfa_search.measuring.device import resolve_device
         from qfa_search.measuring.parallel import Workers
+        from qfa_search.measuring.sampling import SAMPLES_NAME
+        from qfa_search.measuring.store import SampleStore
         from qfa_search.supernet.files import resolve_supernet
 
         # Before the search: what is wrong shows now.
         resolve_device(device)
         Workers(jobs=jobs, backend=backend, scheduler=scheduler)
-        data = resolve_supernet(supernet).data(data)
+        files = resolve_supernet(supernet)
+        data = files.data(data)
     with result_folder(out, resume=resume) as folder, _telling_how_to_go_on(out):
+        if measure is not None and (folder / SAMPLES_NAME).exists():
+            SampleStore(folder / SAMPLES_NAME, files.space())
         if refine is not None:
             from qfa_search.commands.refinement import run_refinement
 
@@ -275,7 +280,6 @@ def search(
                     callback=callback,
                 )
             if measure is not None:
-                from qfa_search.commands.measuring_options import measuring_progress
                 from qfa_search.evolution.measured import measured_front
 
                 with measuring_progress("measuring", quiet) as (on_start, on_sample):

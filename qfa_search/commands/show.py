@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from qfa_search.commands.options import AsJson
+
 
 def show(
     subnet: Annotated[
@@ -25,7 +27,7 @@ def show(
         Path | None,
         typer.Option(metavar="SUBNET.json", help="Write the subnet as a file that all read."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the layers as CSV.")] = False,
 ) -> None:
     """Show a subnet: every layer with its shape and bits, and what it costs."""

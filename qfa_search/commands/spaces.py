@@ -8,13 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
+from qfa_search.commands.options import AsCsv, AsJson
+
 
 def spaces(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="[FILE.toml]...", help="Spaces of your own.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List the built-in search spaces: genes, size and the range of costs."""
     import numpy as np

@@ -21,7 +21,7 @@ from qfa_search.front.objectives import constraint_values
 from qfa_search.measuring.device import AUTO
 from qfa_search.measuring.parallel import Workers
 from qfa_search.measuring.samples import Sample, stored_samples
-from qfa_search.measuring.sampling import known_or_measured, scores_file, setting_of
+from qfa_search.measuring.sampling import SAMPLES_NAME, known_or_measured, setting_of
 from qfa_search.measuring.subnets import measure_config
 from qfa_search.supernet.files import resolve_supernet
 from search_spaces.arrays import Floats
@@ -49,8 +49,8 @@ def measured_front(
 ) -> ParetoFront:
     """The front of measured subnets: `n` members, and every one that was measured before.
 
-    Each score is stored at once, beside the supernet; no subnet is measured twice, and none
-    that is known and better is forgotten.
+    Each score is stored at once in samples.sqlite of `folder`. No subnet that is there or in the
+    supernet's samples is measured again, and none that is better is forgotten.
 
     Args:
         front: Predicted front.
@@ -59,7 +59,7 @@ def measured_front(
         predictor: What predicted it; the one beside the supernet by default.
         data: Images that the supernet was trained on; those that it names by default.
         latency_table: Latencies of layers, or their CSV file, if it has latencies.
-        folder: For samples.sqlite, where the supernet's own folder is not for writing.
+        folder: Where samples.sqlite is or goes.
         jobs: Processes that measure.
         device: "cpu", "cuda", "cuda:N", or "auto": the GPU where there is one.
         backend: "loky" (local processes) or "dask".
@@ -75,20 +75,21 @@ def measured_front(
     files = resolve_supernet(supernet)
     config = measure_config(files.weights, files.data(data), device=device)
     chosen = front.subset(front.evenly_chosen(n))
+    path = Path(folder) / SAMPLES_NAME
     found = known_or_measured(
         config,
         files,
         chosen.X,
-        Path(folder),
+        path,
+        folder=Path(folder),
         workers=Workers(jobs=jobs, backend=backend, scheduler=scheduler),
         on_start=on_start,
         on_sample=on_sample,
     )
     setting = setting_of(config, files.digest())
-    paths = dict.fromkeys((scores_file(files, Path(folder)), files.samples))
     known = {sample.genome.tobytes(): sample for sample in found}
-    for path in paths:
-        for sample in stored_samples(path, front.space, setting):
+    for stored in (path, files.samples):
+        for sample in stored_samples(stored, front.space, setting):
             known.setdefault(sample.genome.tobytes(), sample)
     samples = list(known.values())
     if isinstance(latency_table, str | Path):

@@ -165,8 +165,8 @@ def measure(
 ) -> list[Evaluation]:
     """Scores of subnets, as `qfa-search evaluate` prints them; each is stored at once.
 
-    Subnets that are in the supernet's samples are not measured again. Scores go there too; those
-    of a bundled or read-only supernet go to samples.sqlite in `folder`.
+    Subnets in the supernet's samples or in samples.sqlite of `folder` are not measured again.
+    Scores go to the former; those of a bundled or read-only supernet to the latter.
 
     Args:
         supernet: Name, file or folder; None is the bundled one.
@@ -190,7 +190,7 @@ def measure(
         CheckpointMismatchError: The images are not those of the training.
         MeasurementError: A subnet has no accuracy, a process was killed, or memory is full.
     """
-    from qfa_search.measuring.sampling import known_or_measured
+    from qfa_search.measuring.sampling import known_or_measured, scores_file
     from qfa_search.measuring.subnets import measure_config
 
     files = resolve_supernet(supernet)
@@ -200,7 +200,8 @@ def measure(
         measure_config(files.weights, files.data(data), split, device=device),
         files,
         X,
-        Path(folder),
+        scores_file(files, Path(folder)),
+        folder=Path(folder),
         by_class=True,
         workers=Workers(jobs=jobs, backend=backend, scheduler=scheduler),
         on_start=on_start,

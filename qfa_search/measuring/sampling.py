@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictors.files import read_metadata
+from qfa_search.errors import CheckpointMismatchError
 from qfa_search.measuring.parallel import Workers
 from qfa_search.measuring.samples import Sample, Setting, found_samples
 from qfa_search.measuring.store import SampleStore
@@ -30,7 +32,7 @@ def setting_of(config: MeasureConfig, supernet_digest: str) -> Setting:
 
 
 def scores_file(files: SupernetFiles, folder: Path) -> Path:
-    """Where scores of chosen subnets go: beside the supernet.
+    """Where scores of subnets go that are evaluated: beside the supernet.
 
     Those of a bundled supernet, or of one in a folder that cannot be written, go to
     samples.sqlite in `folder`.
@@ -95,8 +97,9 @@ def known_or_measured(
     config: MeasureConfig,
     files: SupernetFiles,
     X: NDArray[np.int64],
-    folder: Path,
+    path: Path,
     *,
+    folder: Path,
     by_class: bool = False,
     workers: Workers | None = None,
     on_start: Callable[[int], None] = lambda n: None,
@@ -104,11 +107,14 @@ def known_or_measured(
 ) -> list[Sample]:
     """The scores of the chosen subnets `X`, in their order; what is measured is stored at once.
 
+    What is stored beside the supernet or in `folder` is not measured again.
+
     Args:
         config: What to measure with.
         files: The supernet.
         X: Canonical genomes, `(n, n_genes)`.
-        folder: For the store, where the supernet's own folder is not for writing.
+        path: Store of what is measured.
+        folder: Where a search may have left scores in `SAMPLES_NAME`.
         by_class: Whether scores that are stored without those of each class will not do.
         workers: Who measures; this process alone by default.
         on_start: Called once with the number of subnets to measure.
@@ -120,10 +126,12 @@ def known_or_measured(
     """
     space, digest = files.space(), files.digest()
     setting = setting_of(config, digest)
-    store = SampleStore(scores_file(files, folder), space)
-    if store.path != files.samples:
-        known = found_samples(files.samples, space, setting, X)
-        store.add(setting, [sample for sample in known if sample is not None])
+    store = SampleStore(path, space)
+    if path != files.samples:
+        _copy(found_samples(files.samples, space, setting, X), store, setting)
+    if path != folder / SAMPLES_NAME:
+        with suppress(ValueError, CheckpointMismatchError):  # whatever else has that name there
+            _copy(found_samples(folder / SAMPLES_NAME, space, setting, X), store, setting)
     measure_missing(
         config,
         store,
@@ -136,3 +144,7 @@ def known_or_measured(
         on_sample=on_sample,
     )
     return [sample for sample in store.found(setting, X) if sample is not None]
+
+
+def _copy(known: Sequence[Sample | None], store: SampleStore, setting: Setting) -> None:
+    store.add(setting, [sample for sample in known if sample is not None])

@@ -214,16 +214,55 @@ def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
     members = found["members"]
     assert [member["class_top1"][3] for member in members] == [60, 64, 68, 72]
     assert "top1 measured on the validation split of all subnets" in result.stdout
-    # Now they are known, and the one of another command is a better one.
+    # `sample` and `evaluate` leave scores beside the supernet: these are known, one is better.
+    stored = read_samples(tmp_path / "a" / "samples.sqlite")
+    files = resolve_supernet(supernet)
+    best = files.space().layout.sample(np.random.default_rng(7), 1)[0]
+    known = [Sample(genome=genome, top1=60.0) for genome in stored.X]
+    SampleStore(files.samples, files.space()).add(
+        stored.setting, [*known, Sample(genome=best, top1=99.0)]
+    )
     monkeypatch.setattr(
         "qfa_search.measuring.sampling.measure", lambda config, X, *, workers: X[:0]
     )
-    files = resolve_supernet(supernet)
-    setting = read_samples(files.samples).setting
-    best = files.space().layout.sample(np.random.default_rng(7), 1)[0]
-    SampleStore(files.samples, files.space()).add(setting, [Sample(genome=best, top1=99.0)])
     assert run("--supernet", supernet, "--out", tmp_path / "b", *options).exit_code == 0
     assert pd.read_csv(tmp_path / "b" / "front.csv")["top1_measured"].max() == 99
+
+
+def test_what_a_search_measures_is_its_own_and_known_to_evaluate(supernet, tmp_path, monkeypatch):
+    asked = []
+
+    def measure(config, X, *, workers):
+        asked.append(len(X))
+        for i in range(len(X)):
+            confusion = np.diag([60 + i] * 4)
+            confusion[:, 0] += 40 - i
+            yield Measurement(i, Evaluation(60.0 + i, 1.0, 400, confusion), 0.1)
+
+    monkeypatch.setattr("qfa_search.measuring.sampling.measure", measure)
+    options = ["--supernet", supernet, "--data", "x"]
+    for n, name in ((4, "a"), (9, "other"), (4, "b")):
+        done = run(*options, *QUICK, "--measure", n, "--out", tmp_path / name)
+        assert done.exit_code == 0, done.stderr
+    assert asked == [4, 9, 4]
+    one, two = (tmp_path / name / "front.csv" for name in "ab")
+    assert one.read_bytes() == two.read_bytes()
+    done = run("evaluate", *options, one.with_suffix(".json"))
+    assert done.exit_code == 0, done.stderr
+    assert asked[3:] == [0]
+    # A file of that name that is another program's is none of its business.
+    one.with_name("samples.sqlite").write_text("mine")
+    assert run("evaluate", *options, one.with_suffix(".json")).exit_code == 0
+
+
+def test_a_store_that_cannot_be_used_is_told_before_the_search(supernet, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "samples.sqlite").write_text("mine")
+    options = ["--supernet", supernet, "--measure", 4, "--data", "x", *QUICK]
+    result = run(*options, "--out", tmp_path / "a")
+    assert result.exit_code == 1
+    assert "is not a samples file" in result.stderr
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["samples.sqlite"]
 
 
 def test_a_killed_measuring_goes_on_with_the_rest(supernet, tmp_path, monkeypatch):
