@@ -101,10 +101,17 @@ def check_place(path: str | Path) -> None:
     """
     path = Path(path)
     if path.exists() or path.is_symlink():
-        told = "it exists already: choose another place, or remove it"
+        told = "exists already: choose another place, or remove it"
         raise FileExistsError(errno.EEXIST, told, str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=path.parent).close()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except FileExistsError as error:
+        told = "cannot be made: a file is in the place of its folder"
+        raise NotADirectoryError(errno.ENOTDIR, told, str(path)) from error
+    except OSError as error:
+        told = f"cannot be made: {error.strerror}"
+        raise OSError(error.errno, told, str(path)) from error
 
 
 def write_text(path: str | Path, text: str) -> None:

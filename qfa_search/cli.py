@@ -28,7 +28,7 @@ from qfa_search.commands import (
     spaces,
     train,
 )
-from qfa_search.commands.terminal import open_streams, say
+from qfa_search.commands.terminal import in_words, open_streams, say
 from qfa_search.errors import QFAError
 
 
@@ -45,7 +45,7 @@ class _Commands(TyperGroup):
             # A reader that went away (`| head`) is no error of ours: typer ends quietly.
             if error.errno == errno.EPIPE:
                 raise
-            say(f"error: {error}")
+            say(f"error: {in_words(error)}")
             raise typer.Exit(1) from None
         except MemoryError as error:
             say(f"error: there is not enough memory{f' ({error})' if str(error) else ''}")

@@ -54,24 +54,22 @@ def export(
     if verify is not None and verify < 1:
         raise typer.BadParameter("--verify needs at least 1 image")
 
-    from qfa_search.deployment.export import check_target
+    from predictors.files import check_place, read_metadata
     from qfa_search.deployment.export import export as write
+    from qfa_search.deployment.export import places
     from qfa_search.deployment.formats import ExportOptions, export_format
-    from qfa_search.errors import QFAError
     from qfa_search.front.subnet_files import read_subnet
     from qfa_search.images.sources import class_names
     from qfa_search.supernet.files import resolve_supernet
 
-    if out.exists():
-        raise QFAError(f"{out} exists already: choose another --out, or remove it")
     chosen = export_format(None if format is None else format.value, out)
     chosen.check(out, ExportOptions(opset=opset), to_verify=not no_verify)
-    check_target(out)
+    for path in places(out, chosen):
+        check_place(path)
     files = resolve_supernet(supernet)
     member = read_subnet(subnet, files.space(), files.digest())
 
     from predictors import size_bytes
-    from predictors.files import read_metadata
     from qfa_search.deployment.preprocessing import Preprocessing
     from qfa_search.measuring.subnets import measure_config, measured_images, measured_network
 

@@ -49,11 +49,10 @@ def latency(
     if not 0 < mhz < float("inf"):
         raise typer.BadParameter("--mhz needs a number above 0")
 
-    from qfa_search.errors import QFAError
+    from predictors.files import check_place
     from qfa_search.supernet.files import resolve_supernet
 
-    if out.exists():
-        raise QFAError(f"{out} exists already: choose another --out, or remove it")
+    check_place(out)
     if target is None:
         from predictors.files import write_text
         from predictors.latency import HEADER, needed_signatures

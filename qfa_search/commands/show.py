@@ -33,15 +33,14 @@ def show(
     """Show a subnet: every layer with its shape and bits, and what it costs."""
     import search_spaces
     from predictors import costs
-    from predictors.files import write_text
+    from predictors.files import check_place, write_text
     from qfa_search.commands.tables import number, print_table
-    from qfa_search.errors import QFAError
     from qfa_search.front.subnet_files import MissingSpaceError, read_subnets
     from qfa_search.images.names import printable
     from search_spaces import layer_specs
 
-    if out is not None and out.exists():
-        raise QFAError(f"{out} exists already: choose another --out, or remove it")
+    if out is not None:
+        check_place(out)
     wanted = search_spaces.load(space) if space is not None else None
     try:
         read = read_subnets(subnet, wanted)

@@ -23,6 +23,13 @@ def say(message: object) -> None:
     print(printable(" ".join(str(message).split())), file=sys.stderr)
 
 
+def in_words(error: OSError) -> str:
+    """An error of the system without its number: which file, and what about it."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}"
+
+
 def open_streams() -> None:
     """Give this process streams that it can always write to.
 

@@ -114,6 +114,11 @@ def export(
     return Export(files=files, verification=verification)
 
 
+def places(file: Path, chosen: ExportFormat) -> tuple[Path, ...]:
+    """Every file that an export to `file` writes, that one first."""
+    return (file, *(file.with_suffix(ending) for ending in chosen.beside), sidecar_path(file))
+
+
 def check_target(file: Path) -> None:
     """Make the folder of `file`, and find out now whether it can be written to.
 

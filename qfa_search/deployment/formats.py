@@ -47,6 +47,7 @@ class ExportFormat:
         stored_bits: Bits that a weight of so many takes in the file.
         write_packages: What writing needs beside the core install.
         verify_packages: What running needs.
+        beside: Endings of further files of the same name.
         n_images: Validation images that it is verified on unless told otherwise.
         check_file: Raises a ValueError for a path that the file cannot have.
     """
@@ -58,6 +59,7 @@ class ExportFormat:
     stored_bits: Callable[[int, ExportOptions], int]
     write_packages: tuple[str, ...] = ()
     verify_packages: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     n_images: int = 500
     check_file: Callable[[Path], None] = lambda file: None
 
@@ -243,6 +245,7 @@ FORMATS = (
         suffix=".c",
         write=_write_c,
         compare=_compare_c,
+        beside=(".h",),
         check_file=_check_c_file,
         stored_bits=lambda w_bits, options: c_memory.stored_bits(w_bits),
     ),

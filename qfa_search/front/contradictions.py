@@ -31,6 +31,9 @@ def check_members(fields: Mapping[str, Any]) -> None:
     _check_costs(space, X, costs)
     for name in ("top1_predicted", "top1_measured"):
         _check_percentages(name, fields[name])
+    unknown = np.isnan(predicted) & np.isnan(measured)
+    if unknown.any():
+        raise ValueError(f"member {unknown.argmax()} has neither top1_predicted nor top1_measured")
     spread = fields["top1_spread"]
     _refuse(~(np.isnan(spread) | (spread >= 0)), spread, "top1_spread", "at least 0")
     for column in fields["class_top1"].T:

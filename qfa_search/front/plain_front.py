@@ -91,6 +91,17 @@ def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
     names = members[0]["costs"] if members else [o for o in objectives if o != "top1"]
     if any(set(m["costs"]) != set(names) for m in members):
         raise ValueError("the members do not have the same costs")
+    missing = [name for name in objectives if name not in (*names, "top1")]
+    if missing:
+        raise ValueError(f"{missing[0]} is an objective, but no cost of the members")
+    n_known = sum("class_top1" in m for m in members)
+    if n_known not in (0, len(members)):
+        raise ValueError(f"class_top1 is there for {n_known} of {len(members)} members")
+    names_of_classes = _names(data.get("class_names", []))
+    if len(names_of_classes) not in (0, space.n_classes):
+        raise ValueError(
+            f"there are {len(names_of_classes)} class_names, {space.n_classes} classes"
+        )
     far = [m.get("extrapolates", False) for m in members]
     if not all(isinstance(value, bool) for value in far):
         raise ValueError("extrapolates must be true or false")
@@ -113,9 +124,9 @@ def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
         "predictor_scores": _scores(data["predictor_scores"]),
         "settings": _table("settings", data.get("settings", {})),
         "hypervolumes": _array("hypervolumes", data.get("hypervolumes", [])).astype(np.float64),
-        "class_names": _names(data.get("class_names", [])),
+        "class_names": names_of_classes,
         "class_top1": np.array(
-            [_array("class_top1", m["class_top1"]) for m in members if "class_top1" in m],
+            [_of_classes(space, m["class_top1"]) for m in members if "class_top1" in m],
             dtype=np.float64,
         ),
     }
@@ -148,6 +159,12 @@ def _table(name: str, value: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{name} must be a table, got {shown(value)}")
     return dict(value)
+
+
+def _of_classes(space: SearchSpace, values: Sequence[object]) -> NDArray[Any]:
+    if not isinstance(values, list) or len(values) != space.n_classes:
+        raise ValueError(f"class_top1 must be {space.n_classes} numbers, got {shown(values)}")
+    return _array("class_top1", values)
 
 
 def _names(value: object) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def fit(
 
     Raises:
         ValueError: Neither samples nor a supernet, or no readable samples.
-        QFAError: `out` exists already.
+        OSError: `out` exists already, or cannot be written.
     """
     from predictors import AccuracyPredictor
     from predictors.files import check_place
@@ -132,9 +132,6 @@ def fit(
         out = files.predictor if out is None else out
     if samples is None or out is None:
         raise ValueError("fit needs --samples and --out, or --supernet for those of a supernet")
-    out = Path(out)
-    if out.exists():
-        raise QFAError(f"{out} exists already: choose another --out, or remove it")
     check_place(out)
     found = read_samples(samples, supernet=None if files is None else files.digest())
     predictor = AccuracyPredictor.fit(

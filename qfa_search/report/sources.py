@@ -95,7 +95,7 @@ def held_out_of(front: ParetoFront, folder: Path) -> Floats | None:
 def _supernet_files(front: ParetoFront) -> SupernetFiles | None:
     """The files of the front's supernet; None if it is not where it was."""
     if front.supernet is not None:
-        with suppress(ValueError):
+        with suppress(ValueError, OSError):
             return resolve_supernet(front.supernet)
     return None
 

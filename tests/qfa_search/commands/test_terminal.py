@@ -79,6 +79,13 @@ def test_a_member_is_shown_and_written_as_a_subnet(rising_front, tmp_path):
     assert "stages.0.0.depthwise" in result.stdout
     assert Subnet.from_dict(json.loads(out.read_text())) == member.subnet
     assert "exists already" in run("show", f"{path}:knee", "--out", out).stderr
+    (tmp_path / "link.json").symlink_to("nowhere")
+    assert "exists already" in run("show", f"{path}:knee", "--out", tmp_path / "link.json").stderr
+    below = run("show", f"{path}:knee", "--out", path / "subnet.json").stderr
+    assert (
+        below
+        == f"error: {path}/subnet.json: cannot be made: a file is in the place of its folder\n"
+    )
     shown = json.loads(run("show", f"{path}:best", "--json").stdout)
     assert shown["costs"]["top1_predicted"] == rising_front.best().top1
     assert "one is needed" in run("show", path).stderr

@@ -323,6 +323,10 @@ WRONG = {
     "digest": (_set("supernet_digest", 3), "must be text"),
     "scores": (_set("predictor_scores", {"rmse": "low"}), "rmse must be a finite number"),
     "members": (_set("members", {"a": 1}), "wrong form"),
+    "objective": (_set("objectives", ["top1", "latency_ms"]), "latency_ms is an objective, but no"),
+    "classes of one": (_set("members", 2, "class_top1", [50.0] * 4), "for 1 of 12 members"),
+    "classes": (_set("class_names", ["a", "b"]), "there are 2 class_names, 4 classes"),
+    "neither": (_set("members", 2, "top1_predicted", None), "member 2 has neither"),
 }
 
 
@@ -331,6 +335,15 @@ def test_a_front_that_contradicts_itself_is_refused(rising_front, name):
     change, told = WRONG[name]
     with pytest.raises(ValueError, match=told):
         ParetoFront.from_dict(_changed(rising_front.to_dict(), change))
+
+
+@pytest.mark.parametrize("values", [[50.0] * 3, [50.0] * 5, 50.0, "5050"])
+def test_accuracies_of_other_classes_than_the_space_has_are_refused(rising_front, values):
+    data = rising_front.to_dict()
+    for member in data["members"]:
+        member["class_top1"] = values
+    with pytest.raises(ValueError, match="class_top1 must be 4 numbers"):
+        ParetoFront.from_dict(data)
 
 
 def test_members_are_canonical_and_each_is_there_once(rising_front):
