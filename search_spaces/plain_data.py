@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 import math
 import reprlib
+import tomllib
 from operator import index
 from pathlib import Path
 
 LARGEST = 2**31 - 1  # of whole numbers in files
+# Far beyond any TOML file that is meant, so that absurd ones end at once.
+MAX_CHARACTERS = 100_000
+MAX_DOTS = 1000  # of a line
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
@@ -45,6 +49,23 @@ def parse_json(text: str) -> object:
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def parse_toml(text: str) -> dict[str, object]:
+    """The table of a TOML text.
+
+    Raises:
+        ValueError: No TOML, nested without end, or absurdly long.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"it has more than {MAX_CHARACTERS:,} characters")
+    # tomllib descends from the top once for every dot of a key.
+    if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line has more than {MAX_DOTS} dots")
+    try:
+        return tomllib.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from importlib.resources import files
-from pathlib import Path
 from typing import Any, Literal
+
+from search_spaces.plain_data import finite_number, parse_toml, read_text, shown
 
 PRESETS = ("cifar10", "fashion-mnist", "own-images", "imagenet")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("float32", "bfloat16", "float16")
 SUBNET_LOSSES = ("mean", "sum")
 POLICIES = ("none", "randaugment")
+LARGEST_SEED = 2**63 - 1  # that torch takes
 KINDS: dict[str, tuple[type, str]] = {
     "int": (int, "a whole number"),
     "float": (float, "a number"),
@@ -126,6 +127,8 @@ class TrainConfig:
         for name, least in (*counts, *steps, ("rounds", 0), ("views", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.seed > LARGEST_SEED:
+            raise ValueError(f"seed must be at most {LARGEST_SEED}, got {shown(self.seed)}")
         closed = (("optimizer", OPTIMIZERS), ("precision", PRECISIONS))
         for name, known in (*closed, ("subnet_losses", SUBNET_LOSSES), ("policy", POLICIES)):
             if getattr(self, name) not in known:
@@ -160,8 +163,8 @@ def read_recipe(values: Mapping[str, Any]) -> TrainConfig:
         share = values.pop("teacher_share")
         values |= {"label_weight": 1 - share, "teacher_weight": share}
     try:
-        return TrainConfig(**values)
-    except TypeError as error:
+        return TrainConfig(**checked(values))
+    except ValueError as error:
         raise ValueError(f"no recipe of this version: {error}") from error
 
 
@@ -178,9 +181,10 @@ def preset(name: str, **changes: Any) -> TrainConfig:
             of range.
     """
     if name.endswith(".toml"):
+        text = read_text(name, "recipe")
         try:
-            values = tomllib.loads(Path(name).read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            values = parse_toml(text)
+        except ValueError as error:
             raise ValueError(f"{name} is not a readable recipe: {error}") from None
         try:
             return TrainConfig(**checked({**values, **changes}))
@@ -190,7 +194,7 @@ def preset(name: str, **changes: Any) -> TrainConfig:
         known = f"choose one of {', '.join(PRESETS)}, or a file that ends in .toml"
         raise ValueError(f"unknown preset {name!r}: {known}")
     text = (files("qfa_search.training") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    return TrainConfig(**checked({**tomllib.loads(text), **changes}))
+    return TrainConfig(**checked({**parse_toml(text), **changes}))
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -205,8 +209,8 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
         if not (name and equals and text):
             raise ValueError(f"expected NAME=VALUE, as in flip=false, got {pair!r}")
         try:
-            (value,) = tomllib.loads(f"value = {text}").values()
-        except (ValueError, tomllib.TOMLDecodeError):
+            (value,) = parse_toml(f"value = {text}").values()
+        except ValueError:
             value = text  # a word without quotes
         found |= checked({name: value})
     return found
@@ -226,9 +230,9 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"a recipe has no {name!r}; the nearest is {near[0]!r}")
         wanted = types[name]
         if wanted == "float" and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            value = finite_number(name, value)
         kind, words = KINDS[wanted if wanted in KINDS else "str"]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ValueError(f"{name} must be {words}, got {value!r}")
+            raise ValueError(f"{name} must be {words}, got {shown(value)}")
         found[name] = value
     return found
