@@ -29,7 +29,7 @@ from qfa_search.commands import (
     train,
 )
 from qfa_search.commands.terminal import in_words, open_streams, say
-from qfa_search.errors import QFAError
+from qfa_search.errors import QFAError, is_full_memory
 
 
 class _Commands(TyperGroup):
@@ -47,7 +47,9 @@ class _Commands(TyperGroup):
                 raise
             say(f"error: {in_words(error)}")
             raise typer.Exit(1) from None
-        except MemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if not is_full_memory(error):
+                raise
             say(f"error: there is not enough memory{f' ({error})' if str(error) else ''}")
             raise typer.Exit(1) from None
         except (QFAError, ValueError) as error:

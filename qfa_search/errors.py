@@ -27,3 +27,11 @@ class TrainingError(QFAError):
 
 class ExportError(QFAError):
     """A network cannot be exported, or the export is not equal to it."""
+
+
+def is_full_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full, that of a GPU too: torch has no kind for it."""
+    told = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in told)
+    )

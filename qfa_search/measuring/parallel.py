@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from qfa_search.errors import MeasurementError, QFAError
+from qfa_search.errors import MeasurementError, QFAError, is_full_memory
 from qfa_search.measuring.parent import end_with
 
 T = TypeVar("T")
@@ -103,10 +103,7 @@ def _told() -> Iterator[None]:
             "a process that measures was killed, which the system does when memory is short; "
             f"{KEPT}, with fewer --jobs"
         ) from None
-    except MemoryError:
-        raise MeasurementError(f"memory is full; {KEPT}, with fewer --jobs") from None
-    except RuntimeError as error:
-        # torch's errors of the CPU allocator and of GPUs.
-        if not any(words in str(error) for words in ("can't allocate memory", "out of memory")):
+    except (MemoryError, RuntimeError) as error:
+        if not is_full_memory(error):
             raise
         raise MeasurementError(f"memory is full; {KEPT}, with fewer --jobs") from None

@@ -17,6 +17,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 SUBNET_LOSSES = ("mean", "sum")
 POLICIES = ("none", "randaugment")
 LARGEST_SEED = 2**63 - 1  # that torch takes
+LARGEST_STEP = 2**20  # images; more than any memory that trains holds
 KINDS: dict[str, tuple[type, str]] = {
     "int": (int, "a whole number"),
     "float": (float, "a number"),
@@ -127,6 +128,9 @@ class TrainConfig:
         for name, least in (*counts, *steps, ("rounds", 0), ("views", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name, most in (("images_per_step", LARGEST_STEP), ("n_random", 1000), ("views", 1000)):
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} must be at most {most}, got {getattr(self, name)}")
         if self.seed > LARGEST_SEED:
             raise ValueError(f"seed must be at most {LARGEST_SEED}, got {shown(self.seed)}")
         closed = (("optimizer", OPTIMIZERS), ("precision", PRECISIONS))

@@ -19,7 +19,7 @@ from torch.multiprocessing.spawn import (
     start_processes,
 )
 
-from qfa_search.errors import QFAError, TrainingError
+from qfa_search.errors import QFAError, TrainingError, is_full_memory
 from qfa_search.measuring.parent import end_with
 from qfa_search.training.stop import SIGNALS
 
@@ -98,6 +98,12 @@ def _work(
         target()
     except KeyboardInterrupt:
         reports.put(("interrupted", ""))
+    except (MemoryError, RuntimeError) as error:
+        if not is_full_memory(error):
+            raise
+        told = "memory is full: go on with --resume, and with fewer --processes"
+        reports.put(("error", told))
+        raise SystemExit(1) from None
     except (QFAError, ValueError, OSError) as error:
         reports.put(("error", str(error)))
         raise SystemExit(1) from None

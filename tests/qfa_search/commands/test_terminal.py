@@ -146,3 +146,23 @@ def test_costs_and_spaces_are_printed_for_programs(rising_front, tmp_path):
     assert lines[0].startswith(head)
     assert lines[0].count("published_mflops") == 2
     assert any(line.startswith("fashion-mnist,") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (MemoryError("Unable to allocate 7 GiB"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20 MiB"), True),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_full_memory_is_one_line_and_no_other_fault_is_hidden(error, is_told, monkeypatch):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr("search_spaces.load", fail)
+    result = run("show", "x.json", "--space", "cifar10")
+    assert (result.exception is error) != is_told
+    told = f"error: there is not enough memory ({error})\n"
+    assert result.stderr == (told if is_told else "")

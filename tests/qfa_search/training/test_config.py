@@ -29,6 +29,20 @@ def test_a_recipe_of_an_older_version_is_read():
             read_recipe(other)
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"batch_size": 10**9}, "images_per_step must be at most 1048576, got 2000000000"),
+        ({"parts": 10**9}, "images_per_step must be at most"),
+        ({"n_random": 10**9}, "n_random must be at most 1000"),
+        ({"views": 10**9}, "views must be at most 1000"),
+    ],
+)
+def test_a_step_that_no_memory_holds_is_refused(values, told):
+    with pytest.raises(ValueError, match=told):
+        TrainConfig(**values)
+
+
 def test_a_seed_that_no_generator_takes_is_refused():
     assert TrainConfig(seed=2**63 - 1).seed == 2**63 - 1
     with pytest.raises(ValueError, match="seed must be at most"):
