@@ -1,11 +1,12 @@
-"""A front on a folder of own photos, by the commands users have, beside plain baselines.
+"""Fronts on a folder of own photos, by the commands users have, beside plain baselines.
 
-    python -m benchmarks.own_photos --data ./photos --out runs/own-photos
+    python -m benchmarks.own_photos --data ./photos --out runs/own-photos [--seeds 0 1 2]
 
-Trains, samples, fits, searches and measures; then the members' scores on the test split stand
-beside networks trained alone on the same images: the members' own architectures at 8 bits, a
-small float network of separable layers, each for the CPU time of the whole training, and logistic
-regression. What is there already is not made again.
+For every seed it trains, samples, fits, searches, measures, and scores the members and the teacher
+on the test split. Beside the first seed's front stand networks trained alone on the same images:
+the members' own architectures at 8 bits, a small float network of separable layers, each for the
+CPU time of the whole training, and logistic regression. What is there already is not made again,
+and a training that was interrupted goes on: the same command ends what was begun.
 """
 
 from __future__ import annotations
@@ -18,20 +19,30 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.parts.report import command, machine, markdown_table
+from benchmarks.parts.photo_baselines import Baseline
+from benchmarks.parts.photo_report import SeedRun, Times, report
+from benchmarks.parts.report import command, machine
 from predictors.files import write_text
 
 if TYPE_CHECKING:
-    from benchmarks.parts.photo_baselines import Baseline
+    from qfa_search.images.sources import Data
+    from search_spaces import SearchSpace
 
 N_SAMPLES, N_MEASURED = 300, 12
-TIMES_FILE = "times.json"
+TIMES_FILE, LOG_FILE, TEST_FILE, BASELINES_FILE = (
+    *("times.json", "train.log", "test.json", "baselines.json"),
+)
+COMMANDS = ("train", "sample", "fit", "search", "evaluate")
 
 
-def commands(data: str, out: Path, train_options: list[str], n: int) -> list[list[str]]:
+def commands(
+    data: str, out: Path, train_options: Sequence[str], n: int, seed: int = 0
+) -> list[list[str]]:
     """The command lines: train, sample, fit, search, evaluate."""
     qfa_search = [sys.executable, "-m", "qfa_search"]
     jobs = ["--jobs", str(os.cpu_count() or 1)]
@@ -40,11 +51,17 @@ def commands(data: str, out: Path, train_options: list[str], n: int) -> list[lis
     members = front / "front.json"
     images = ["--data", data]
     of_run = ["--supernet", str(out), *images]
+    seeded = ["--seed", str(seed)]
+    going_on = ["--resume"] if any(out.glob("*.ckpt")) else []
+    trained = ["--out", str(out), *seeded, *train_options, *going_on]
     return [
-        [*qfa_search, "train", *images, "--out", str(out), *train_options],
-        [*qfa_search, "sample", *of_run, "--n", str(n), "--out", samples, *jobs],
+        [*qfa_search, "train", *images, *trained],
+        [*qfa_search, "sample", *of_run, "--n", str(n), "--out", samples, *seeded, *jobs],
         [*qfa_search, "fit", "--samples", samples, "--out", predictor],
-        [*qfa_search, *of_run, "--measure", str(N_MEASURED), *jobs, "--out", str(front)],
+        [
+            *(*qfa_search, *of_run, "--measure", str(N_MEASURED), *seeded, *jobs),
+            *("--out", str(front)),
+        ],
         [*qfa_search, "evaluate", *of_run, "--split", "test", "--json", *jobs, str(members)],
     ]
 
@@ -54,61 +71,133 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of training and search")
     parser.add_argument("--train", default="", help="more options of qfa-search train, in quotes")
     parser.add_argument("--n", type=int, default=N_SAMPLES, help="subnets to sample")
     parser.add_argument("--alone-minutes", type=float, help="CPU minutes of each baseline")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the report there too")
     arguments = parser.parse_args()
-    out: Path = arguments.out
-    times = _run_all(arguments)
-    test = json.loads((out / "test.json").read_text(encoding="utf-8"))
-    minutes = arguments.alone_minutes or times["train"]["cpu"] / 60
-    text = report(test, baselines(arguments.data, out, test, minutes), times)
-    text += f"\n{command('own_photos', sys.argv[1:])}\n\n{machine()}\n"
+    runs = [_run(arguments, seed) for seed in arguments.seeds]
+    first: Path = arguments.out / f"seed-{arguments.seeds[0]}"
+    minutes = arguments.alone_minutes or runs[0].times["train"]["cpu"] / 60
+    alone = _kept_baselines(arguments.data, first, runs[0].test, minutes)
+    text = report(Path(arguments.data).name, _n_images(arguments.data, first), runs, alone)
+    text += f"\nWritten by `{command('own_photos', sys.argv[1:])}`.\n\n{machine()}\n"
     print(text)
-    write_text(out / "own_photos.md", text)
+    for path in (arguments.out / "own_photos.md", arguments.save):
+        if path is not None:
+            write_text(path, text)
 
 
-def _run_all(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Run what is not done; wall and CPU seconds of each command."""
-    out: Path = arguments.out
-    lines = commands(arguments.data, out, shlex.split(arguments.train), arguments.n)
-    names = ("train", "sample", "fit", "search", "evaluate")
+def _run(arguments: argparse.Namespace, seed: int) -> SeedRun:
+    """Run what is not done of one seed."""
+    out: Path = arguments.out / f"seed-{seed}"
+    out.mkdir(parents=True, exist_ok=True)
+    lines = commands(arguments.data, out, shlex.split(arguments.train), arguments.n, seed)
     path = out / TIMES_FILE
-    times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    for name, line in zip(names, lines, strict=True):
+    times: Times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for name, line in zip(COMMANDS, lines, strict=True):
         if name in times:
             continue
         print("+", shlex.join(line), flush=True)
         started, before = time.perf_counter(), _cpu_seconds()
-        stdout = subprocess.PIPE if name == "evaluate" else None
-        found = subprocess.run(line, check=True, text=True, stdout=stdout)
-        times[name] = {"wall": time.perf_counter() - started, "cpu": _cpu_seconds() - before}
-        if stdout is not None:
-            write_text(out / "test.json", found.stdout)
+        found = _train(line, out / LOG_FILE) if name == "train" else _stdout(line, name)
+        times[name] = {
+            "wall": time.perf_counter() - started,
+            "cpu": _cpu_seconds() - before,
+            "resumed": float("--resume" in line),
+        }
+        if name == "evaluate":
+            write_text(out / TEST_FILE, found)
         write_text(path, json.dumps(times, indent=1) + "\n")
-    return dict(times)
+    return SeedRun(
+        seed=seed,
+        test=json.loads((out / TEST_FILE).read_text(encoding="utf-8")),
+        teacher=_teacher_top1(arguments.data, out),
+        times=times,
+        log=(out / LOG_FILE).read_text(encoding="utf-8"),
+    )
 
 
-def baselines(data: str, out: Path, test: list[dict[str, float]], minutes: float) -> list[Baseline]:
+def _train(line: Sequence[str], log: Path) -> str:
+    """Run a training; what it tells goes to the terminal and to `log`, and nothing is returned."""
+    with (
+        log.open("a", encoding="utf-8") as file,
+        subprocess.Popen(line, text=True, stderr=subprocess.PIPE) as process,
+    ):
+        assert process.stderr is not None
+        for told in process.stderr:
+            sys.stderr.write(told)
+            file.write(told)
+            file.flush()
+    if process.returncode:
+        raise SystemExit(f"the training ended with {process.returncode}: see {log}")
+    return ""
+
+
+def _stdout(line: Sequence[str], name: str) -> str:
+    """Run a command; what "evaluate" prints is returned."""
+    stdout = subprocess.PIPE if name == "evaluate" else None
+    return subprocess.run(line, check=True, text=True, stdout=stdout).stdout or ""
+
+
+def _opened(data: str, out: Path) -> tuple[SearchSpace, Data]:
+    """The space of a run, and the images with its split."""
+    from qfa_search.images.sources import open_data
+    from qfa_search.images.split_file import SPLIT_FILE
+    from qfa_search.supernet.files import resolve_supernet
+
+    space = resolve_supernet(out).space()
+    side = max(space.resolutions)
+    stored = out / SPLIT_FILE
+    return space, open_data(data, channels=space.input_channels, resolution=side, split_file=stored)
+
+
+def _n_images(data: str, out: Path) -> dict[str, int]:
+    """Images of every split."""
+    _, opened = _opened(data, out)
+    return {"train": opened.size("train"), "val": opened.size("val"), "test": opened.size("test")}
+
+
+def _teacher_top1(data: str, out: Path) -> float:
+    """What the teacher reaches on the test split, in percent."""
+    from benchmarks.parts.photo_baselines import EVALUATION_BATCH
+    from qfa_search.measuring.evaluation import evaluate
+    from qfa_search.training.recipe import TEACHER_FILE
+    from qfa_search.training.teacher import load_teacher
+
+    space, opened = _opened(data, out)
+    teacher = load_teacher(out / TEACHER_FILE, space)
+    batches = opened.images("test").batches(teacher.resolution, EVALUATION_BATCH)
+    return evaluate(teacher.network, batches).top1
+
+
+def _kept_baselines(
+    data: str, out: Path, test: Sequence[Mapping[str, float]], minutes: float
+) -> list[Baseline]:
+    """The baselines, from a file where they were trained already."""
+    path = out / BASELINES_FILE
+    if not path.is_file():
+        alone = [asdict(baseline) for baseline in baselines(data, out, test, minutes)]
+        write_text(path, json.dumps(alone, indent=1) + "\n")
+    return [Baseline(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def baselines(
+    data: str, out: Path, test: Sequence[Mapping[str, float]], minutes: float
+) -> list[Baseline]:
     """The networks trained alone, each for so many CPU minutes."""
     import torch
 
     from benchmarks.parts.photo_baselines import alone_at_8_bits, logistic_regression, separable
     from qfa_search.front.subnet_files import read_subnets
-    from qfa_search.images.sources import open_data
-    from qfa_search.images.split_file import SPLIT_FILE
     from qfa_search.supernet.files import resolve_supernet
     from qfa_search.training.run import recipe_of
 
     torch.set_num_threads(1)
     files = resolve_supernet(out)
-    space, config = files.space(), recipe_of(files.weights)
-    opened = open_data(
-        data,
-        channels=space.input_channels,
-        resolution=max(space.resolutions),
-        split_file=out / SPLIT_FILE,
-    )
+    config = recipe_of(files.weights)
+    space, opened = _opened(data, out)
     train, held_out = opened.images("train"), opened.images("test")
     X = read_subnets(str(out / "front" / "front.json"), space, files.digest()).X
     cheapest, best = 0, max(range(len(test)), key=lambda i: test[i]["top1_test"])
@@ -118,33 +207,6 @@ def baselines(data: str, out: Path, test: list[dict[str, float]], minutes: float
         subnet = space.layout.decode(X[i])
         found.append(alone_at_8_bits(space, subnet, train, held_out, config, minutes))
     return found
-
-
-def report(
-    test: list[dict[str, float]], alone: list[Baseline], times: dict[str, dict[str, float]]
-) -> str:
-    """The front and the baselines as Markdown."""
-    rows = [
-        (f"front {i}", f"{m['top1_test']:.1f}", f"{m['size_kb']:.1f}", f"{m['mflops']:.3f}", "")
-        for i, m in enumerate(test)
-    ]
-    rows += [
-        (
-            baseline.name,
-            f"{baseline.top1:.1f}",
-            f"{baseline.size_kb:.1f}",
-            "" if baseline.mflops is None else f"{baseline.mflops:.3f}",
-            f"{baseline.cpu_minutes:.1f}",
-        )
-        for baseline in alone
-    ]
-    header = ("network", "test top-1", "size KB", "MFLOPs", "CPU min alone")
-    walls = ", ".join(f"{name} {t['wall'] / 60:.1f} min" for name, t in times.items())
-    cpu = sum(t["cpu"] for t in times.values()) / 60
-    return (
-        f"{markdown_table(header, rows)}\n\nWall time: {walls}; {cpu:.1f} CPU minutes in all. "
-        "Sizes and MFLOPs of float baselines count their weights as 8 bits.\n"
-    )
 
 
 def _cpu_seconds() -> float:

@@ -10,6 +10,7 @@ from benchmarks.parts.photo_baselines import (
     logistic_regression,
     separable,
 )
+from benchmarks.parts.photo_report import SeedRun, estimated_minutes, report
 from qfa_search.images.memory import Images
 from qfa_search.training.config import TrainConfig
 from search_spaces import fitted
@@ -46,13 +47,58 @@ def test_networks_alone_are_trained_for_the_time_and_their_size_is_counted(image
 def test_the_commands_are_those_of_users():
     lines = own_photos.commands("photos", Path("runs/p"), ["--minutes", "3"], 50)
     assert [line[3] for line in lines] == ["train", "sample", "fit", "--supernet", "evaluate"]
-    assert lines[0][-2:] == ["--minutes", "3"]
+    assert lines[0][-4:] == ["--seed", "0", "--minutes", "3"]
 
 
-def test_the_report_shows_front_and_baselines():
-    test = [{"top1_test": 91.24, "size_kb": 14.0, "mflops": 0.25}]
+def test_a_training_that_was_begun_goes_on(tmp_path):
+    assert "--resume" not in own_photos.commands("photos", tmp_path, [], 50)[0]
+    (tmp_path / "float.ckpt").touch()
+    assert own_photos.commands("photos", tmp_path, [], 50, seed=2)[0][-3:] == [
+        *("--seed", "2", "--resume"),
+    ]
+
+
+def _run(seed=0, *, told="about 2 to 4 min on 2 processes: teacher 9 s", **train):
+    members = [(91.24, 14.0), (93.5, 39.0), (94.0, 90.0), (98.5, 300.0)]
+    times = {"train": {"wall": 120.0, "cpu": 240.0, **train}}
+    times |= {name: {"wall": 240.0, "cpu": 60.0} for name in ("sample", "fit", "search")}
+    return SeedRun(
+        seed=seed,
+        test=[{"top1_test": top1, "size_kb": kb, "mflops": 0.25} for top1, kb in members],
+        teacher=99.0,
+        times=times,
+        log=f"images of photos\n{told}\n",
+    )
+
+
+def test_the_report_tells_every_aim_and_shows_fronts_and_baselines():
     alone = [Baseline("logistic regression", 60.0, 120.0, None, 0.1)]
-    text = own_photos.report(test, alone, {"train": {"wall": 120.0, "cpu": 240.0}})
-    assert "| front 0 | 91.2 | 14.0 | 0.250 |  |" in text
-    assert "| logistic regression | 60.0 | 120.0 |  | 0.1 |" in text
-    assert "train 2.0 min; 4.0 CPU minutes in all" in text
+    counts = {"train": 1702, "val": 154, "test": 206}
+    text = report("signs", counts, [_run(), _run(1, wall=1500.0)], alone)
+    for line in (
+        "1,702 images train, 154 validate, 206 test",
+        "A test image is 0.49 points.",
+        "| aim | seed 0 | seed 1 |",
+        "at most 100 kB: 95 % or more | 94.0 %, **missed** | 94.0 %, **missed** |",
+        "at most 40 kB: 92 % or more | 93.5 %, reached |",
+        "2 points below the teacher | 0.5 below 99.0 %, reached |",
+        "| training: at most 20 min | 2.0 min, reached | 25.0 min, **missed** |",
+        "| sampling, fit and search: at most 10 min | 12.0 min, **missed** |",
+        "1.5 of its estimate | 2.0 for 2.0 to 4.0 min, reached | 25.0 for 2.0 to 4.0 min, **mis",
+        "| front 0 | 91.2 | 14.0 | 0.250 |  |",
+        "train 2.0 min, sample 4.0 min, fit 4.0 min, search 4.0 min; 7.0 CPU minutes in all",
+    ):
+        assert line in text
+    assert text.count("| logistic regression | 60.0 | 120.0 |  | 0.1 |") == 1
+    assert "| interrupted |" in report("signs", counts, [_run(resumed=1.0)], [])
+
+
+def test_an_estimate_is_read_as_it_is_told():
+    for told, minutes in (
+        ("about 14 to 28 min on 2 processes: a 3 min", (14, 28)),
+        ("about 89 s on one process: teacher 9 s", (89 / 60, 89 / 60)),
+        ("about 80 s to 2 min on one process: ", (80 / 60, 2)),
+        ("about 1 h 20 to 1 h 34 min on 2 processes: ", (80, 94)),
+    ):
+        assert estimated_minutes(f"space\n{told}\n") == pytest.approx(minutes)
+    assert estimated_minutes("nothing about it") is None
