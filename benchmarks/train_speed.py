@@ -1,10 +1,11 @@
 """CPU time of a training step and of evaluating a subnet, one thread.
 
-    python -m benchmarks.train_speed [--quick] [--save]
+    python -m benchmarks.train_speed [--photos] [--quick] [--save]
 
 Times are medians of CPU time over repeats that take turns, so that other work on the machine
 meets all of them alike. "Plain" is the same step as the formulas read, every operation by itself
-and gradients by autograd. `--save` writes benchmarks/results/train_speed.md.
+and gradients by autograd. `--save` writes train_speed.md and
+train_speed_photos.md into benchmarks/results.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ import argparse
 import dataclasses
 import math
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
@@ -25,7 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import search_spaces
+from benchmarks.parts.photo_step import photo_step, photo_text
 from benchmarks.parts.report import command, machine, markdown_table
+from benchmarks.parts.steps import cpu_ms, random_batch, run_all, stepping
 from predictors.files import write_text
 from qfa_search.measuring.evaluation import evaluate
 from qfa_search.quantizers.functional import integer_range
@@ -42,31 +43,6 @@ RECALIBRATION_BATCHES, EVALUATION_IMAGES = 16, 5000
 # CPU seconds of a step of the released code of apple/ml-batchquant on the ImageNet space.
 PUBLISHED_QUANTIZED_S = 1.07, 1.40
 PUBLISHED_FLOAT_S = 0.69
-
-Network = Callable[[Tensor, Subnet], Tensor]
-
-
-def step(network: Network, subnet: Subnet, images: Tensor, labels: Tensor) -> None:
-    """Forward and backward of one subnet; gradients add up in the parameters."""
-    torch.autograd.backward(F.cross_entropy(network(images, subnet), labels))
-
-
-def cpu_ms(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median CPU milliseconds of each call; the calls take turns."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats + 1):
-        for name, call in calls.items():
-            start = time.process_time()
-            call()
-            times[name].append(1000 * (time.process_time() - start))
-    return {name: median(values[1:]) for name, values in times.items()}  # the first warms up
-
-
-def random_batch(space: SearchSpace, resolution: int, n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Random images `(n, input_channels, resolution, resolution)` and labels `(n,)`."""
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randn((n, space.input_channels, resolution, resolution), generator=generator)
-    return images, torch.randint(space.n_classes, (n,), generator=generator)
 
 
 def bundled_steps(repeats: int, seed: int) -> dict[str, float]:
@@ -86,7 +62,7 @@ def bundled_steps(repeats: int, seed: int) -> dict[str, float]:
     calls: dict[str, Callable[[], object]] = {}
     for name, subnet in subnets.items():
         for label, network in (("", supernet), ("plain ", plain)):
-            calls[label + name] = _stepping(network, subnet, images, labels)
+            calls[label + name] = stepping(network, subnet, images, labels)
     times = cpu_ms(calls, repeats)
 
     in_sandwich = [largest, space.smallest(), space.sample(rng), space.sample(rng)]
@@ -94,10 +70,10 @@ def bundled_steps(repeats: int, seed: int) -> dict[str, float]:
     slow: dict[str, Callable[[], object]] = {}
     for label, network in (("", supernet), ("plain ", plain)):
         steps = [
-            _stepping(network, subnet, *batch)
+            stepping(network, subnet, *batch)
             for subnet, batch in zip(in_sandwich, batches, strict=True)
         ]
-        slow[label + "sandwich"] = partial(_run_all, steps)
+        slow[label + "sandwich"] = partial(run_all, steps)
     slow["evaluation"] = _evaluation(supernet, largest, seed)
     return times | cpu_ms(slow, max(1, repeats // 3))
 
@@ -114,7 +90,7 @@ def imagenet_steps(repeats: int, seed: int) -> dict[str, float]:
     images, labels = random_batch(space, IMAGENET_PIXELS, IMAGENET_BATCH, seed)
     return cpu_ms(
         {
-            name: _stepping(
+            name: stepping(
                 supernet, dataclasses.replace(subnet, resolution=IMAGENET_PIXELS), images, labels
             )
             for name, subnet in subnets.items()
@@ -197,17 +173,6 @@ class PlainSupernet:
             gamma, beta = layer.gamma[: spec.out_channels], layer.beta[: spec.out_channels]
             x = F.batch_norm(x, None, None, gamma, beta, training=True, eps=NORM_EPS)
         return activate(x, spec.activation)
-
-
-def _stepping(
-    network: Network, subnet: Subnet, images: Tensor, labels: Tensor
-) -> Callable[[], None]:
-    return lambda: step(network, subnet, images, labels)
-
-
-def _run_all(calls: Sequence[Callable[[], object]]) -> None:
-    for call in calls:
-        call()
 
 
 def _evaluation(supernet: Supernet, subnet: Subnet, seed: int) -> Callable[[], None]:
@@ -303,26 +268,34 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--save", action="store_true", help="write the report into --out")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="DIR")
     arguments = sys.argv[1:] if arguments is None else arguments
+    parser.add_argument("--photos", action="store_true", help="the step on photos alone")
     args = parser.parse_args(arguments)
     repeats = 1 if args.quick else args.repeats
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     reuse_freed_memory()
+    by = (
+        f"Written by `{command('train_speed', arguments)}`, seed {args.seed}, one thread, medians "
+        f"of {repeats} repeats that take turns."
+    )
+    pages = {}
     try:
-        bundled = bundled_steps(repeats, args.seed)
-        imagenet = imagenet_steps(max(1, repeats // 3), args.seed)
+        if not args.photos:
+            bundled = bundled_steps(repeats, args.seed)
+            imagenet = imagenet_steps(max(1, repeats // 3), args.seed)
+            plain = (
+                "Plain: every operation by itself, gradients by autograd, torch's default layout; "
+                f"the allocator is set alike for both.\n\nMachine: {machine()}"
+            )
+            pages["train_speed"] = text(bundled, imagenet, f"{by} {plain}")
+        photos = photo_step(repeats, args.seed)
+        pages["train_speed_photos"] = photo_text(photos, f"{by}\n\nMachine: {machine()}")
     finally:
         torch.set_num_threads(threads)
-    about = (
-        f"Written by `{command('train_speed', arguments)}`, seed {args.seed}, one thread, medians "
-        f"of {repeats} repeats that take turns. Plain: every operation by itself, gradients by "
-        "autograd, torch's default layout; the allocator is set alike for both.\n\n"
-        f"Machine: {machine()}"
-    )
-    report = text(bundled, imagenet, about)
-    print(report)
-    if args.save:
-        write_text(args.out / "train_speed.md", report)
+    for name, page in pages.items():
+        print(page)
+        if args.save:
+            write_text(args.out / f"{name}.md", page)
 
 
 if __name__ == "__main__":

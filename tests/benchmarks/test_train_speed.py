@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from benchmarks import train_speed
-from benchmarks.train_speed import PlainSupernet, cpu_ms, random_batch, step, text, with_random_bits
+from benchmarks.parts.photo_step import PhotoStep, photo_text, products
+from benchmarks.parts.steps import cpu_ms, random_batch, step
+from benchmarks.train_speed import PlainSupernet, text, with_random_bits
 from qfa_search.supernet.mobilenet_v3 import Supernet
+from search_spaces import layer_specs
 
 
 @pytest.mark.parametrize("which", ["largest", "smallest"])
@@ -51,3 +54,19 @@ def test_report_states_ratios_and_targets():
     assert "| 4-bit | 130 | 390 | 492 | 164 | 3.00 |" in report
     assert "0.57 to 0.75 of the published time" in report
     assert str(train_speed.PUBLISHED_FLOAT_S) in report
+
+
+def test_the_page_of_photos_states_ratio_floor_and_profile():
+    report = photo_text(PhotoStep(260.0, 200.0, 65.0, 256, (("aten::batch", 31.4),)), "about")
+    assert "1.30 times as long as its float steps (target: at most 1.3)" in report
+    assert "trains 985 images/s" in report
+    assert "products are 25 % of it" in report
+    assert "| aten::batch | 31 % |" in report
+
+
+def test_matrix_products_have_the_multiplications_of_all_layers_but_the_depthwise(toy_space):
+    layers = layer_specs(toy_space, toy_space.largest())
+    counts = products(layers, 3)
+    in_products = sum(n * rows * inner * outer for (rows, inner, outer, _), n in counts.items())
+    assert in_products == 3 * sum(layer.macs for layer in layers if layer.kind != "depthwise")
+    assert [n for (*_, has_gradient), n in counts.items() if not has_gradient] == [1]
