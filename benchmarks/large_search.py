@@ -206,7 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--evaluations", type=int, nargs="+", default=[250_000, 500_000, 1_000_000])
-    parser.add_argument("--objectives", nargs="+", default=["top1,mflops", "top1,mflops,size_kb"])
+    parser.add_argument("--objectives", nargs="+", default=["top1,mflops"])
     parser.add_argument("--population", type=int, default=POPULATION)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="DIR")
