@@ -19,11 +19,11 @@ KERNEL_SIZES = (3, 5, 7)
 PACKED_BITS = 4  # codes of at most so many bits lie two in a byte
 CODE_WIDTHS = (2, 3, 4, 8)  # that kernels read weights in
 STEM_BITS = 16  # of weights that the network has in floating point
-RECORD_BYTES = 64  # what describes a layer
-CODE_BYTES = {(5, False): 5668, (7, False): 5696, (5, True): 6268, (7, True): 6296}
+RECORD_BYTES = 56  # what describes a layer
+CODE_BYTES = {(5, False): 5500, (7, False): 5528, (5, True): 6092, (7, True): 6120}
 """Bytes of machine code by the largest kernel and whether there are gates in the space: what
-arm-none-eabi-gcc 12.2 makes of it for a Cortex-M4 at -O2 (8 more beyond 255 classes). Other
-compilers make more or less; all else is exact."""
+arm-none-eabi-gcc 12.2 makes of it for a Cortex-M4 at -O2. Other compilers make more or less; all
+else is exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,12 @@ class LayerRegions:
     """The regions of one layer, as indices.
 
     Attributes:
-        source: The value of the layer before; its own scratch for the first.
-        codes: Codes made of that value where it is a stream; for a gate, the stream it gates.
+        codes: What it reads: the value of the layer before, or the codes made of that where it is
+            a stream; for a gate, the stream that it gates; its own scratch for the first layer.
         out: The layer's own value.
         scratch: What it needs while it runs.
     """
 
-    source: int
     codes: int
     out: int
     scratch: int
@@ -224,7 +223,7 @@ def memory_regions(layers: Sequence[LayerSpec]) -> tuple[list[Region], list[Laye
         else:
             out = new(n_words, step)
         values.append(needed(out, step))
-        places.append(LayerRegions(source=source, codes=codes, out=out, scratch=scratch))
+        places.append(LayerRegions(codes=codes, out=out, scratch=scratch))
     return regions, places
 
 

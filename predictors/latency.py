@@ -1,4 +1,4 @@
-"""Latency of subnets from a table of measured layers."""
+"""Latency or instructions of subnets from a table of measured layers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,7 +31,8 @@ from search_spaces import LayerBits, LayerSpec, SearchSpace
 from search_spaces.arrays import Floats
 from search_spaces.plain_data import read_text, shown
 
-HEADER = ("signature", "ms")
+Unit = Literal["ms", "minstructions"]
+"""Milliseconds, or millions of instructions."""
 MAX_LISTED = 20  # missing layers in a message
 
 
@@ -38,7 +40,8 @@ def signature(layer: LayerSpec, bits: LayerBits | None = None) -> str:
     """What a latency depends on, as a string without commas.
 
     Kind, channels, kernel size, stride, side of the input map and bits, for instance
-    `depthwise-96-96-k5-s2-14px-w4a4`; floating point has 32 bits.
+    `depthwise-96-96-k5-s2-14px-w4a4`; floating point has 32 bits. The map of squeeze-and-excite is
+    the one that it pools and gates.
 
     Args:
         layer: The layer.
@@ -47,30 +50,43 @@ def signature(layer: LayerSpec, bits: LayerBits | None = None) -> str:
     bits = bits or layer.bits
     return (
         f"{layer.kind}-{layer.in_channels}-{layer.out_channels}-k{layer.kernel_size}"
-        f"-s{layer.stride}-{layer.in_size}px-w{bits.w_bits}a{bits.a_bits}"
+        f"-s{layer.stride}-{layer.gated_size or layer.in_size}px-w{bits.w_bits}a{bits.a_bits}"
     )
 
 
 @dataclass(frozen=True, eq=False)
 class LatencyTable:
-    """Milliseconds of layers by `signature`."""
+    """What layers take, by `signature`.
 
-    ms: Mapping[str, float]
+    Attributes:
+        values: Of every layer, finite and at least 0.
+        unit: Of the values.
+    """
+
+    values: Mapping[str, float]
+    unit: Unit = "ms"
 
     def __post_init__(self) -> None:
         """Check the values and keep a copy that nobody changes."""
-        if not self.ms:
+        if self.unit not in get_args(Unit):
+            raise ValueError(f"unit must be one of {', '.join(get_args(Unit))}, got {self.unit!r}")
+        if not self.values:
             raise ValueError("a latency table needs at least one layer")
-        for name, value in self.ms.items():
+        for name, value in self.values.items():
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(
                     f"latency of {name:.60} must be finite and at least 0, got {value}"
                 )
-        object.__setattr__(self, "ms", MappingProxyType(dict(self.ms)))
+        object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
+
+    @property
+    def column(self) -> str:
+        """The cost that the table gives: "latency_ms" or "minstructions"."""
+        return "latency_ms" if self.unit == "ms" else self.unit
 
     @classmethod
     def load(cls, path: str | Path) -> LatencyTable:
-        """The table in a CSV file with the columns signature and ms.
+        """The table in a CSV file with the columns signature and ms, or minstructions.
 
         Raises:
             ValueError: No such file, another header, a signature twice, or no number; the
@@ -80,9 +96,11 @@ class LatencyTable:
             rows = list(csv.reader(StringIO(read_text(path, "latency table"))))
         except csv.Error as error:
             raise ValueError(f"{path} is no CSV file: {error}") from error
-        if not rows or tuple(rows[0]) != HEADER:
-            raise ValueError(f"{path}: the first line must be {','.join(HEADER)}")
-        ms: dict[str, float] = {}
+        unit = next((u for u in get_args(Unit) if rows and rows[0] == ["signature", u]), None)
+        if unit is None:
+            lines = " or ".join(f"signature,{unit}" for unit in get_args(Unit))
+            raise ValueError(f"{path}: the first line must be {lines}")
+        values: dict[str, float] = {}
         for line, row in enumerate(rows[1:], start=2):
             if not row:  # an empty line, as editors leave at the end
                 continue
@@ -93,18 +111,18 @@ class LatencyTable:
                 raise ValueError(
                     f"{path}, line {line}: expected a signature and a number, got {shown(row)}"
                 ) from None
-            if name in ms:
+            if name in values:
                 raise ValueError(f"{path}, line {line}: {name:.60} is there twice")
-            ms[name] = number
+            values[name] = number
         try:
-            return cls(ms)
+            return cls(values, unit)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
     def save(self, path: str | Path) -> None:
         """Write the table as a CSV file that `load` reads."""
-        lines = [",".join(HEADER), *(f"{name},{ms!r}" for name, ms in self.ms.items())]
-        write_text(path, "\n".join(lines) + "\n")
+        lines = [f"{name},{value!r}" for name, value in self.values.items()]
+        write_text(path, "\n".join([f"signature,{self.unit}", *lines]) + "\n")
 
 
 def latency_ms(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> Floats:
@@ -113,12 +131,19 @@ def latency_ms(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> Floats:
     Args:
         space: Space of the genomes.
         X: Genomes `(n, n_genes)`; silent genes have no effect.
-        table: Measured layers.
+        table: Measured layers, in milliseconds.
 
     Raises:
-        ValueError: `table` lacks a layer of a genome; the message counts and lists all layers of
-            the space that it lacks.
+        ValueError: `table` has another unit, or lacks a layer of a genome; the message counts and
+            lists all layers of the space that it lacks.
     """
+    if table.unit != "ms":
+        raise ValueError(f"latency_ms needs a table in ms, and this one is in {table.unit}")
+    return table_costs(space, X, table)
+
+
+def table_costs(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> Floats:
+    """`table.column` of every genome, in the table's unit; else as `latency_ms`."""
     genomes = space.layout.check(X)
     parts = []
     for chunk in chunks(genomes):
@@ -130,10 +155,10 @@ def latency_ms(space: SearchSpace, X: ArrayLike, table: LatencyTable) -> Floats:
 
 @lru_cache(maxsize=8)
 def _tabulate(space: SearchSpace, table: LatencyTable) -> BitTable:
-    """Milliseconds by layer and bits, NaN for unknown ones."""
+    """Values by layer and bits, NaN for unknown ones."""
 
     def of_pair(bits: LayerBits | None) -> LayerTable:
-        return tabulate(space, lambda layer: table.ms.get(signature(layer, bits), math.nan))
+        return tabulate(space, lambda layer: table.values.get(signature(layer, bits), math.nan))
 
     pairs, own = [of_pair(bits) for bits in bit_pairs(space)], of_pair(None)
     return BitTable(
@@ -161,7 +186,7 @@ def needed_signatures(space: SearchSpace) -> list[str]:
 
 
 def _raise_missing(space: SearchSpace, table: LatencyTable) -> None:
-    missing = [name for name in needed_signatures(space) if name not in table.ms]
+    missing = [name for name in needed_signatures(space) if name not in table.values]
     listed = ", ".join(missing[:MAX_LISTED])
     more = "" if len(missing) <= MAX_LISTED else f" and {len(missing) - MAX_LISTED} more"
     raise ValueError(

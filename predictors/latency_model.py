@@ -14,7 +14,7 @@ import numpy as np
 
 from predictors.c_memory import stored_bits
 from predictors.counts import in_elements, out_elements
-from predictors.latency import LatencyTable, needed_layers, signature
+from predictors.latency import LatencyTable, Unit, needed_layers, signature
 from search_spaces import LayerSpec, SearchSpace
 from search_spaces.arrays import Floats
 
@@ -43,12 +43,12 @@ class LatencyModel:
         predicted: Floats = np.stack([_features(layer) for layer in layers]) @ self.prices
         return predicted
 
-    def table(self, space: SearchSpace) -> LatencyTable:
-        """A time for every layer of `space`."""
+    def table(self, space: SearchSpace, unit: Unit = "ms") -> LatencyTable:
+        """A value for every layer of `space`; `unit` is that of the measurements."""
         layers = needed_layers(space)
-        times = self.predict(layers)
+        values = self.predict(layers)
         names = [signature(layer) for layer in layers]
-        return LatencyTable(dict(zip(names, times.tolist(), strict=True)))
+        return LatencyTable(dict(zip(names, values.tolist(), strict=True)), unit)
 
 
 def fit_latency_model(
@@ -102,6 +102,7 @@ def _features(layer: LayerSpec) -> Floats:
         *(out_elements(layer) * (layer.activation == name) for name in ACTIVATIONS),
         layer.out_channels,
         layer.out_channels * layer.out_size,
+        max(layer.in_channels, layer.out_channels) * layer.gated_size**2,
         *(layer.n_weights * (w_bits == bits) for bits in W_BITS),
         layer.n_weights * (w_bits not in W_BITS),
     ]

@@ -50,6 +50,7 @@ class LayerSpec:
         activation: What follows last.
         adds_residual: Whether the input of the block is added to the output.
         has_signed_input: Whether the integer grid of the input quantizer has negative codes.
+        gated_size: Side of the map that squeeze-and-excite pools and gates; 0 for other layers.
     """
 
     name: str
@@ -69,6 +70,7 @@ class LayerSpec:
     activation: LayerActivation = "none"
     adds_residual: bool = False
     has_signed_input: bool = False
+    gated_size: int = 0
 
     @property
     def macs(self) -> int:
@@ -187,7 +189,7 @@ def _block(
         name, stage, hidden, block.kernel_size, stride, size, block.depthwise, activation
     )
     if has_se:
-        yield from _squeeze_excite(name, stage, hidden)
+        yield from _squeeze_excite(name, stage, hidden, out_size)
     adds_residual = stride == 1 and in_width == out_width
     yield _project(
         name, stage, hidden, out_width, out_size, block.project, adds_residual=adds_residual
@@ -249,7 +251,7 @@ def _depthwise(
     )
 
 
-def _squeeze_excite(block: str, stage: int, width: int) -> Iterator[LayerSpec]:
+def _squeeze_excite(block: str, stage: int, width: int, size: int) -> Iterator[LayerSpec]:
     squeezed = make_divisible(width // 4)
     sides: tuple[tuple[str, int, int, LayerActivation], ...] = (
         ("reduce", width, squeezed, "relu"),
@@ -270,6 +272,7 @@ def _squeeze_excite(block: str, stage: int, width: int) -> Iterator[LayerSpec]:
             has_norm=False,
             has_bias=True,
             activation=activation,
+            gated_size=size,
         )
 
 

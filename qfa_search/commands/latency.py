@@ -27,27 +27,32 @@ def latency(
     target: Annotated[Target | None, typer.Option(help="What to measure on.")] = None,
     supernet: SupernetName = None,
     template: Annotated[
-        bool, typer.Option("--template", help="Write all signatures, without times.")
+        bool, typer.Option("--template", help="Write all signatures, to fill in milliseconds.")
     ] = False,
     networks: Annotated[
         int | None, typer.Option(help="Random subnets to measure; 12 or 60 by default.")
     ] = None,
     mhz: Annotated[
-        float, typer.Option(help="Clock of the Cortex-M, at one instruction a cycle.")
-    ] = 100.0,
+        float | None,
+        typer.Option(
+            help="Clock of the Cortex-M: milliseconds at one instruction a cycle, in place of "
+            "instructions."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Which subnets are measured.")] = 0,
 ) -> None:
     """Measure random subnets on a target and write what every layer of the space takes.
 
-    A model of layers is fitted to the measurements and fills the table for --latency-table. With
+    A model of layers is fitted to the measurements and fills the table for --latency-table: in
+    millions of instructions for --max-minstructions, or in milliseconds for --max-latency-ms. With
     --template the table is for you to fill in.
     """
     if template == (target is not None):
         raise typer.BadParameter("give --target or --template")
     if networks is not None and networks < 5:
         raise typer.BadParameter("--networks needs at least 5")
-    if not 0 < mhz < float("inf"):
-        raise typer.BadParameter("--mhz needs a number above 0")
+    if mhz is not None and (target is not Target.cortex_m or not 0 < mhz < float("inf")):
+        raise typer.BadParameter("--mhz needs a number above 0, and --target cortex-m")
 
     from predictors.files import check_place
     from qfa_search.supernet.files import resolve_supernet
@@ -55,15 +60,16 @@ def latency(
     check_place(out)
     if target is None:
         from predictors.files import write_text
-        from predictors.latency import HEADER, needed_signatures
+        from predictors.latency import needed_signatures
 
         names = needed_signatures(resolve_supernet(supernet).space())
-        write_text(out, "\n".join([",".join(HEADER), *(f"{name}," for name in names)]) + "\n")
+        write_text(out, "\n".join(["signature,ms", *(f"{name}," for name in names)]) + "\n")
         typer.echo(f"{out}: {len(names)} layers, milliseconds are for you to fill in")
         return
 
     import numpy as np
 
+    from predictors.latency import Unit
     from predictors.latency_model import fit_latency_model
     from qfa_search.deployment.emulator.cortex_m import check_toolchain
     from qfa_search.deployment.formats import export_format
@@ -77,6 +83,7 @@ def latency(
     loaded = load_supernet(supernet)
     rng = np.random.default_rng(seed)
     measure = _layers_on_cortex_m if target is Target.cortex_m else _networks_in_onnxruntime
+    unit: Unit = "minstructions" if target is Target.cortex_m and mhz is None else "ms"
     n = networks or (12 if target is Target.cortex_m else 60)
     subnets = [loaded.space.smallest(), loaded.space.largest()]
     subnets += [loaded.space.sample(rng) for _ in range(n - len(subnets))]
@@ -84,35 +91,36 @@ def latency(
     times: list[float] = []
     numbers: list[int] = []
     for number, subnet in enumerate(subnets):
-        found, ms = measure(loaded, subnet, mhz)
+        found, measured = measure(loaded, subnet)
         groups += found
-        times += ms
+        times += measured if mhz is None else [1000 * count / mhz for count in measured]
         numbers += [number] * len(found)
     model = fit_latency_model(groups, times, numbers)
-    table = model.table(loaded.space)
+    table = model.table(loaded.space, unit)
     table.save(out)
     layers = ""
     if target is Target.cortex_m:
         layers = f"{len(groups)} layers of "
     typer.echo(
-        f"{out}: {len(table.ms)} layers, fitted to {layers}{n} measured networks; networks that "
-        f"the fit had not seen were foretold to {100 * model.network_error:.1f} % on average"
+        f"{out}: {len(table.values)} layers, fitted to {layers}{n} measured networks; networks "
+        f"that the fit had not seen were foretold to {100 * model.network_error:.1f} % on average"
         + (f", their layers to {100 * model.held_out_error:.1f} %" if layers else "")
     )
-    typer.echo(f"use it: qfa-search --max-latency-ms MS --latency-table {out}")
+    limit = "--max-latency-ms MS" if unit == "ms" else "--max-minstructions M"
+    typer.echo(f"use it: qfa-search {limit} --latency-table {out}")
 
 
 def _layers_on_cortex_m(
-    supernet: Supernet, subnet: Subnet, mhz: float
+    supernet: Supernet, subnet: Subnet
 ) -> tuple[list[tuple[LayerSpec, ...]], list[float]]:
     from qfa_search.deployment.timing import cortex_m_instructions, plan_for_timing
 
     layers, instructions = cortex_m_instructions(plan_for_timing(supernet, subnet))
-    return [(layer,) for layer in layers], [count / (1000 * mhz) for count in instructions]
+    return [(layer,) for layer in layers], [count / 1e6 for count in instructions]
 
 
 def _networks_in_onnxruntime(
-    supernet: Supernet, subnet: Subnet, mhz: float
+    supernet: Supernet, subnet: Subnet
 ) -> tuple[list[tuple[LayerSpec, ...]], list[float]]:
     from qfa_search.deployment.timing import onnxruntime_ms, plan_for_timing
 

@@ -75,18 +75,22 @@ def search(
         float | None,
         typer.Option(help="Milliseconds by --latency-table.", rich_help_panel=LIMITS),
     ] = None,
+    max_minstructions: Annotated[
+        float | None,
+        typer.Option(help="Millions of instructions by --latency-table.", rich_help_panel=LIMITS),
+    ] = None,
     min_top1: Annotated[
         float | None, typer.Option(help="Predicted accuracy, percent.", rich_help_panel=LIMITS)
     ] = None,
     latency_table: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Latency per layer.", rich_help_panel=LIMITS),
+        typer.Option(metavar="CSV", help="What each layer takes.", rich_help_panel=LIMITS),
     ] = None,
     objectives: Annotated[
         str,
         typer.Option(
             help="Two or three of top1, mflops, published_mflops, gbitops, size_kb, "
-            "activation_kb, flash_kb, ram_kb, latency_ms.",
+            "activation_kb, flash_kb, ram_kb, latency_ms, minstructions.",
             rich_help_panel=SEARCH,
         ),
     ] = "top1,mflops",
@@ -208,6 +212,7 @@ def search(
                 max_flash_kb=max_flash_kb,
                 max_ram_kb=max_ram_kb,
                 max_latency_ms=max_latency_ms,
+                max_minstructions=max_minstructions,
                 min_top1=min_top1,
             ),
             objectives=tuple(name.strip() for name in objectives.split(",")),

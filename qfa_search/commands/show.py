@@ -32,7 +32,7 @@ def show(
 ) -> None:
     """Show a subnet: every layer with its shape and bits, and what it costs."""
     import search_spaces
-    from predictors import costs
+    from predictors import COST_COLUMNS, costs
     from predictors.files import check_place, write_text
     from qfa_search.commands.tables import number, print_table
     from qfa_search.front.subnet_files import MissingSpaceError, read_subnets
@@ -50,7 +50,7 @@ def show(
     row = costs(read.space, read.X).dropna(axis="columns", how="all").to_dict("records")[0]
     if read.front is not None and read.indices is not None:
         member = read.front[int(read.indices[0])]
-        row |= {"latency_ms": member.costs["latency_ms"]} if "latency_ms" in member.costs else {}
+        row |= {n: value for n, value in member.costs.items() if n not in COST_COLUMNS}
         top1 = {"top1_measured": member.top1_measured, "top1_predicted": member.top1_predicted}
         row = {name: value for name, value in top1.items() if value == value} | row
     layers = [

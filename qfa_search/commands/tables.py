@@ -31,6 +31,7 @@ HEADINGS = {
     "flash_kb": "flash\nKB",
     "ram_kb": "RAM\nKB",
     "latency_ms": "latency\nms",
+    "minstructions": "instructions\nmillions",
 }
 
 

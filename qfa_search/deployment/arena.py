@@ -35,7 +35,6 @@ def plan_arena(layers: Sequence[LayerSpec]) -> Arena:
         words=n_words,
         layers=tuple(
             LayerRegions(
-                source=offsets[layer.source],
                 codes=offsets[layer.codes],
                 out=offsets[layer.out],
                 scratch=offsets[layer.scratch],

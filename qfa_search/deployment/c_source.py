@@ -129,18 +129,11 @@ def _functions(plan: IntegerPlan, name: str, class_names: Sequence[str] | None) 
         )
     )
     return f"""void {name}_logits(const uint8_t *image, int32_t *logits) {{
-    const int32_t *values = run(layers, {n_layers}, arena, image);
-    int i;
-    for (i = 0; i < {upper}_CLASSES; i++) logits[i] = values[i];
+    copy_values(run(layers, {n_layers}, arena, image), arena, logits);
 }}
 
 int {name}_classify(const uint8_t *image) {{
-    const int32_t *logits = run(layers, {n_layers}, arena, image);
-    int i, best = 0;
-    for (i = 1; i < {upper}_CLASSES; i++) {{
-        if (logits[i] > logits[best]) best = i;
-    }}
-    return best;
+    return index_of_largest(run(layers, {n_layers}, arena, image), arena);
 }}
 {names}"""
 
@@ -210,16 +203,14 @@ def _record(
     elif kind == "GATE":
         assert after is not None
         in_size = after.plan.spec.in_size
-    reads_codes = after is not None and layer.target != "stream"
     return {
         "t": f"INT64_C({grid.t})" if grid is not None else 0,
         "weights": f"weights_{index}",
         "channels": f"channels_{index}",
         "k": grid.k if grid is not None else 0,
         "zero": layer.zero,
-        "in": places.source,
-        "out": places.out,
         "codes": places.codes,
+        "out": places.out,
         "scratch": places.scratch,
         "in_channels": spec.in_channels,
         "out_channels": spec.out_channels,
@@ -235,11 +226,9 @@ def _record(
         "stride": spec.stride,
         "w_bits": layer.w_bits,
         "in_bits": spec.bits.a_bits,
-        "out_bits": after.plan.spec.bits.a_bits if reads_codes and after is not None else 32,
-        "code_shift": grid.shift - 32 if grid is not None else pixels.shift if pixels else 0,
         "in_top": in_top if in_top <= 255 else 0,
+        "code_shift": grid.shift - 32 if grid is not None else pixels.shift if pixels else 0,
         "lowest": layer.lowest,
-        "top": layer.top,
         "zero_code": layer.zero_code,
         "acc_shift": layer.acc_shift,
         "bias_shift": layer.bias_shift,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -102,9 +101,8 @@ def export(
         beside.write_text(sidecar_text(about), encoding="utf-8")
         target = path.parent
         if verification is not None and not verification.passed:
-            target = path.with_name(f"{path.name}.unverified")
-            shutil.rmtree(target, ignore_errors=True)
-            target.mkdir()
+            target = unverified_folder(path)
+            target.mkdir(exist_ok=True)
         files = tuple(part.replace(target / part.name) for part in (*written, beside))
     if verification is not None and verification.failure is not None:
         raise ExportError(
@@ -115,8 +113,14 @@ def export(
 
 
 def places(file: Path, chosen: ExportFormat) -> tuple[Path, ...]:
-    """Every file that an export to `file` writes, that one first."""
-    return (file, *(file.with_suffix(ending) for ending in chosen.beside), sidecar_path(file))
+    """Everything that an export to `file` may write, that one first."""
+    beside = (file.with_suffix(ending) for ending in chosen.beside)
+    return (file, *beside, sidecar_path(file), unverified_folder(file))
+
+
+def unverified_folder(file: Path) -> Path:
+    """Where files are kept that compute something else."""
+    return file.with_name(f"{file.name}.unverified")
 
 
 def check_target(file: Path) -> None:

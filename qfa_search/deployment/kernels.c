@@ -32,12 +32,12 @@ typedef struct {
     const int32_t *channels; /* multiplier and bias of each channel */
     int32_t k;               /* codes per unit of a stream */
     int32_t zero;            /* fraction of the zero code, 22 fraction bits */
-    uint32_t in, out, codes, scratch; /* words in the arena; codes: those made of a stream */
+    uint32_t codes, out, scratch; /* words in the arena: what it reads, gives, needs in between */
     uint16_t in_channels, out_channels;
     unsigned kind : 3, target : 2, activation : 2, adds : 1, reads_stream : 1, has_own_constants : 1;
-    uint8_t in_size, out_size, kernel_size, stride, w_bits, in_bits, out_bits;
-    uint8_t code_shift, in_top, lowest, top, zero_code, acc_shift, bias_shift, shift, pool_shift;
-} layer;
+    uint8_t in_size, out_size, kernel_size, stride, w_bits, in_bits, in_top;
+    uint8_t code_shift, lowest, zero_code, acc_shift, bias_shift, shift, pool_shift;
+} layer; /* codes that it gives are those of the next one */
 
 static inline uint32_t word_at(const uint8_t *p) {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -73,7 +73,7 @@ static inline int32_t within(int32_t value, int32_t lowest, int32_t highest) {
     return value < lowest ? lowest : value > highest ? highest : value;
 }
 
-static inline int64_t shifted(int32_t value, int shift) {
+KERNEL int64_t shifted(int32_t value, int shift) {
     return (int64_t)((uint64_t)(int64_t)value << shift);
 }
 
@@ -96,7 +96,7 @@ static inline int32_t code_at(const uint8_t *pixel, uint32_t channel, uint32_t b
 }
 
 /* Code that layer `l` reads in place of a stream. */
-static inline int32_t code_of(const layer *l, int32_t stream) {
+KERNEL int32_t code_of(const layer *l, int32_t stream) {
     int64_t v = (int64_t)stream * l->k + l->t;
     return within((int32_t)(v >> 32) >> l->code_shift, 0, l->in_top);
 }
@@ -125,7 +125,7 @@ KERNEL int32_t stream_of(const layer *l, int64_t v) {
 /* Puts a code of one output where it belongs. */
 KERNEL void put_output(const layer *l, uint32_t *arena, uint32_t pixel, uint32_t channel, int32_t code) {
     uint8_t *codes = (uint8_t *)(arena + l->out);
-    put_code(codes + pixel * pixel_bytes(l->out_channels, l->out_bits), channel, l->out_bits, code);
+    put_code(codes + pixel * pixel_bytes(l->out_channels, l[1].in_bits), channel, l[1].in_bits, code);
 }
 
 /* Puts the value of one output where it belongs, except into pools. */
@@ -135,7 +135,7 @@ KERNEL void put_value(const layer *l, uint32_t *arena, uint32_t pixel, uint32_t 
         int32_t value = stream_of(l, v);
         *stream = l->adds ? within(value + *stream, -LIMIT, LIMIT) : value;
     } else {
-        int32_t code = l->target == CODES ? within((int32_t)(v >> 32), l->lowest, l->top)
+        int32_t code = l->target == CODES ? within((int32_t)(v >> 32), l->lowest, l[1].in_top)
                                           : code_of(l + 1, stream_of(l, v));
         put_output(l, arena, pixel, channel, code);
     }
@@ -152,7 +152,7 @@ static inline int32_t code_from(int32_t acc, int shift, int32_t m, int64_t b, in
 }
 
 /* What the fraction of the zero is worth. */
-static inline int64_t zero_of(const layer *l, int32_t m) {
+KERNEL int64_t zero_of(const layer *l, int32_t m) {
     return (int64_t)l->zero * m >> (22 - l->acc_shift);
 }
 
@@ -164,7 +164,7 @@ static inline int32_t field(const uint8_t *bytes, uint32_t index, uint32_t bits)
 }
 
 KERNEL void read_stream(const layer *l, uint32_t *arena) {
-    const int32_t *stream = (const int32_t *)(arena + l->in);
+    const int32_t *stream = (const int32_t *)(arena + l[-1].out);
     uint8_t *pixel = (uint8_t *)(arena + l->codes);
     uint32_t n = (uint32_t)l->in_size * l->in_size, c;
     for (; n > 0; n--, pixel += pixel_bytes(l->in_channels, l->in_bits)) {
@@ -257,7 +257,7 @@ KERNEL void put_code_rows(const layer *l, const uint8_t *x, const uint32_t *pair
                           const int32_t *own, uint8_t *y) {
     const uint32_t *end = pairs + (l->in_channels + 7u) / 8 * 8;
     uint32_t in_bytes = pixel_bytes(l->in_channels, 4), out_bytes = pixel_bytes(l->out_channels, 4);
-    int32_t m0 = own[0], m1 = own[2], lowest = l->lowest, top = l->top, acc[4], q;
+    int32_t m0 = own[0], m1 = own[2], lowest = l->lowest, top = l[1].in_top, acc[4], q;
     int64_t b0 = shifted(own[1], l->bias_shift), b1 = shifted(own[3], l->bias_shift);
     int n = l->out_size * l->out_size, shift = l->acc_shift;
     for (; n > 0; n -= 2, x += 2 * in_bytes, y += 2 * out_bytes) {
@@ -278,19 +278,22 @@ KERNEL void put_rows(const layer *l, uint32_t *arena, const uint8_t *x, const ui
     const int32_t *own = l->channels + (l->has_own_constants ? 2 * c : 0);
     uint32_t in_bytes = pixel_bytes(l->in_channels, l->in_bits), p, i;
     uint32_t n = (uint32_t)l->out_size * l->out_size, n_channels = c + 1u < l->out_channels ? 2 : 1;
-    int64_t sums[2] = {0, 0};
+    int64_t sums[2] = {0, 0}, biases[2], zero = l->has_own_constants ? 0 : zero_of(l, own[0]);
+    int32_t m[2], acc[4];
+    for (i = 0; i < 2; i++) {
+        m[i] = own[0], biases[i] = shifted(own[1], l->bias_shift);
+        if (l->has_own_constants) own += 2;
+    }
     for (p = 0; p < n; p += 2, x += 2 * in_bytes) {
         const uint8_t *x1 = n - p > 1 ? x + in_bytes : l->has_own_constants ? x : ones;
-        int32_t acc[4];
         if (l->in_bits > 4) {
             dot_bytes_2x2(x, x1, pairs, end, acc);
         } else {
             dot_2x2(x, x1, pairs, end, acc);
         }
         for (i = 0; i < 2 * n_channels; i++) {
-            const int32_t *constants = own + (l->has_own_constants ? i & 2 : 0);
-            int64_t v = product(l, acc[i], constants[0]) + shifted(constants[1], l->bias_shift);
-            if (!l->has_own_constants) v += acc[i + 1] * zero_of(l, constants[0]);
+            int64_t v = product(l, acc[i], m[i / 2]) + biases[i / 2];
+            if (!l->has_own_constants) v += acc[i + 1] * zero;
             if (l->target == POOLED) {
                 sums[i / 2] += stream_of(l, v);
             } else {
@@ -305,10 +308,10 @@ KERNEL void put_rows(const layer *l, uint32_t *arena, const uint8_t *x, const ui
 }
 
 KERNEL void pointwise(const layer *l, uint32_t *arena) {
-    const uint8_t *in = (const uint8_t *)(arena + (l->reads_stream ? l->codes : l->in));
+    const uint8_t *in = (const uint8_t *)(arena + l->codes);
     uint32_t *pairs = arena + l->scratch, n_ones = pixel_bytes(l->in_channels, l->in_bits), c;
     uint8_t *ones = (uint8_t *)(pairs + (l->in_channels + 7u) / 8 * 8);
-    int is_plain = l->target == CODES && l->in_bits <= 4 && l->out_bits <= 4 && l->has_own_constants;
+    int is_plain = l->target == CODES && l->in_bits <= 4 && l[1].in_bits <= 4 && l->has_own_constants;
     while (!l->has_own_constants && n_ones > 0) ones[--n_ones] = l->in_bits > 4 ? 0x01 : 0x11;
     for (c = 0; c < l->out_channels; c += 2) {
         unpack_rows(l, c / 2, pairs);
@@ -321,7 +324,7 @@ KERNEL void pointwise(const layer *l, uint32_t *arena) {
 }
 
 /* What a row of outputs starts from: the bias, and what padding is worth at its ends. */
-KERNEL void row_biases(const layer *l, int top, int bottom, const int16_t *table, int64_t b,
+SMALL void row_biases(const layer *l, int top, int bottom, const int16_t *table, int64_t b,
                        int64_t zero, uint32_t *biases) {
     int size = l->kernel_size, columns = size + 1, left = size / 2, n;
     const int16_t *above = table + top * columns, *below = table + bottom * columns;
@@ -380,11 +383,11 @@ KERNEL void fill_plane(const layer *l, const uint8_t *in, uint32_t channel, uint
 KERNEL void put_window_row(const layer *l, uint32_t *arena, const uint8_t *plane,
                            const uint32_t *weights, const uint32_t *biases, uint32_t at, uint32_t c) {
     uint32_t row_bytes = 2 * (l->in_size + (l->kernel_size & ~1u)), stride = 2u * l->stride;
-    uint32_t out_bytes = pixel_bytes(l->out_channels, l->out_bits);
+    uint32_t out_bytes = pixel_bytes(l->out_channels, l[1].in_bits);
     uint32_t kept = c & 1 ? 0x0F : 0xF0, place = (c & 1) * 4;
     uint8_t *out = (uint8_t *)(arena + l->out) + at * out_bytes + c / 2;
-    int32_t m = l->channels[2 * c], lowest = l->lowest, top = l->top, shift = l->acc_shift;
-    int n = l->out_size, is_plain = l->target == CODES && l->out_bits <= 4;
+    int32_t m = l->channels[2 * c], lowest = l->lowest, top = l[1].in_top, shift = l->acc_shift;
+    int n = l->out_size, is_plain = l->target == CODES && l[1].in_bits <= 4;
     for (; n > 0; n -= 2, biases += 4, plane += 2 * stride) {
         const uint8_t *x0 = plane, *x1 = n > 1 ? plane + stride : plane;
         const uint32_t *pairs = weights;
@@ -419,7 +422,7 @@ KERNEL void put_window_row(const layer *l, uint32_t *arena, const uint8_t *plane
 }
 
 KERNEL void depthwise(const layer *l, uint32_t *arena) {
-    const uint8_t *in = (const uint8_t *)(arena + (l->reads_stream ? l->codes : l->in));
+    const uint8_t *in = (const uint8_t *)(arena + l->codes);
     int size = l->kernel_size, pad = size / 2, in_size = l->in_size, out_size = l->out_size;
     uint32_t side = l->in_size + 2u * (l->kernel_size / 2u), c, i, pairs[28];
     uint32_t *biases = arena + l->scratch;
@@ -523,7 +526,7 @@ SMALL int32_t excited(const layer *l, const int32_t *values, uint32_t channel) {
 }
 
 SMALL void squeeze(const layer *l, uint32_t *arena) {
-    const int32_t *stream = (const int32_t *)(arena + l->in);
+    const int32_t *stream = (const int32_t *)(arena + l[-1].out);
     int32_t *means = (int32_t *)(arena + l->scratch), *out = (int32_t *)(arena + l->out);
     uint32_t c, p, n = (uint32_t)l->in_size * l->in_size;
     for (c = 0; c < l->in_channels; c++) {
@@ -540,19 +543,19 @@ SMALL void gate(const layer *l, uint32_t *arena) {
     uint8_t *pixel = (uint8_t *)(arena + l->out);
     uint32_t c, n = (uint32_t)l->in_size * l->in_size;
     for (c = 0; c < l->out_channels; c++) {
-        gates[c] = gate_of(excited(l, (const int32_t *)(arena + l->in), c));
+        gates[c] = gate_of(excited(l, (const int32_t *)(arena + l[-1].out), c));
     }
-    for (; n > 0; n--, pixel += pixel_bytes(l->out_channels, l->out_bits)) {
+    for (; n > 0; n--, pixel += pixel_bytes(l->out_channels, l[1].in_bits)) {
         for (c = 0; c < l->out_channels; c++, stream++) {
-            put_code(pixel, c, l->out_bits, code_of(l + 1, gated(*stream, gates[c])));
+            put_code(pixel, c, l[1].in_bits, code_of(l + 1, gated(*stream, gates[c])));
         }
     }
 }
 
 #endif
 
-/* Runs layers one after the other; what comes back is the value of the last one. */
-static const int32_t *run(const layer *l, uint32_t n_layers, uint32_t *arena, const uint8_t *image) {
+/* Runs layers one after the other; what comes back is the last one. */
+static const layer *run(const layer *l, uint32_t n_layers, uint32_t *arena, const uint8_t *image) {
     for (; n_layers > 0; n_layers--, l++) {
         if (l->reads_stream) read_stream(l, arena);
         switch (l->kind) {
@@ -565,5 +568,20 @@ static const int32_t *run(const layer *l, uint32_t n_layers, uint32_t *arena, co
             default: depthwise(l, arena); break;
         }
     }
-    return (const int32_t *)(arena + l[-1].out);
+    return l - 1;
+}
+
+SMALL void copy_values(const layer *l, const uint32_t *arena, int32_t *values) {
+    const int32_t *from = (const int32_t *)(arena + l->out);
+    int n;
+    for (n = l->out_channels; n > 0; n--) *values++ = *from++;
+}
+
+SMALL int index_of_largest(const layer *l, const uint32_t *arena) {
+    const int32_t *values = (const int32_t *)(arena + l->out);
+    int i, best = 0;
+    for (i = 1; i < l->out_channels; i++) {
+        if (values[i] > values[best]) best = i;
+    }
+    return best;
 }

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from predictors import COST_COLUMNS, LatencyTable, cost_arrays, latency_ms
+from predictors import COST_COLUMNS, LatencyTable, cost_arrays
+from predictors.latency import table_costs
 from qfa_search.errors import InfeasibleBudgetError
 from qfa_search.evolution.config import SearchConfig
 from qfa_search.evolution.initial import cheapest_genome, initial_population
@@ -223,8 +224,14 @@ def cost_function(
 ) -> tuple[CostFunction, tuple[str, ...]]:
     """Costs of genomes by column, and the columns there are."""
     needed = config.cost_columns
-    if "latency_ms" in needed and table is None:
-        raise ValueError("latency_ms needs a latency table: give latency_table, a CSV file")
+    for name in ("latency_ms", "minstructions"):
+        if name in needed and table is None:
+            raise ValueError(f"{name} needs a latency table: give latency_table, a CSV file")
+        if table is not None and name in needed and name != table.column:
+            raise ValueError(
+                f"{name} needs a latency table of its unit, and this one has {table.column}: ask "
+                "for that, or make another table (qfa-search latency, with --mhz for milliseconds)"
+            )
     if "published_mflops" in needed and space.table_widths is None:
         raise ValueError(f"{space.name} has no published cost table: use mflops instead")
     in_c = [name for name in ("flash_kb", "ram_kb") if name in needed]
@@ -236,12 +243,12 @@ def cost_function(
         )
 
     def costs(X: Genomes, columns: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:
-        values = cost_arrays(space, X, [name for name in columns if name != "latency_ms"])
-        if table is not None and "latency_ms" in columns:
-            values["latency_ms"] = latency_ms(space, X, table)
+        values = cost_arrays(space, X, [name for name in columns if name in COST_COLUMNS])
+        if table is not None and table.column in columns:
+            values[table.column] = table_costs(space, X, table)
         return values
 
-    return costs, (*COST_COLUMNS, "latency_ms") if table is not None else COST_COLUMNS
+    return costs, COST_COLUMNS if table is None else (*COST_COLUMNS, table.column)
 
 
 def _too_expensive(

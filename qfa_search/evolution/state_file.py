@@ -106,7 +106,7 @@ def search_settings(
     """All that the course of a search depends on, as plain data; long parts as digests."""
     space = target.space
     probes = space.layout.sample(np.random.default_rng(0), N_PROBES)
-    table = sorted(latency_table.ms.items()) if latency_table else None
+    table = sorted(latency_table.values.items()) if latency_table else None
     return {
         "space": f"{space.name} {digest_of(json.dumps(space.to_dict(), sort_keys=True).encode())}",
         "supernet": target.files.digest() if target.files else None,

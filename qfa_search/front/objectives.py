@@ -21,6 +21,7 @@ COST_OBJECTIVES = (
     "flash_kb",
     "ram_kb",
     "latency_ms",
+    "minstructions",
 )
 OBJECTIVES = ("top1", *COST_OBJECTIVES)
 
@@ -38,6 +39,7 @@ class Limits:
         max_flash_kb: Flash of the C file, kilobytes.
         max_ram_kb: RAM of the C file, kilobytes.
         max_latency_ms: Time by a latency table, milliseconds.
+        max_minstructions: Instructions by such a table, millions.
         min_top1: Predicted accuracy, percent.
     """
 
@@ -49,6 +51,7 @@ class Limits:
     max_flash_kb: float | None = None
     max_ram_kb: float | None = None
     max_latency_ms: float | None = None
+    max_minstructions: float | None = None
     min_top1: float | None = None
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ AXIS_LABELS = {
     "flash_kb": "flash of the C file (KB)",
     "ram_kb": "RAM of the C file (KB)",
     "latency_ms": "latency (ms)",
+    "minstructions": "instructions of the C file (millions)",
     "top1": "top-1 accuracy (%)",
 }
 UNITS = {
@@ -34,6 +35,7 @@ UNITS = {
     "flash_kb": "KB flash",
     "ram_kb": "KB RAM",
     "latency_ms": "ms",
+    "minstructions": "M instructions",
     "top1": "%",
 }
 LINE, BAND, ACCENT, INK, GRID = "#1f5fa8", "#b9d3ee", "#d1495b", "#222222", "#e3e6ea"

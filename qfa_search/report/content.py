@@ -35,6 +35,7 @@ COLUMNS = {
     "flash_kb": ("flash of the C file", "KB", "flash KB"),
     "ram_kb": ("RAM of the C file", "KB", "RAM KB"),
     "latency_ms": ("latency", "ms", "latency ms"),
+    "minstructions": ("instructions of the C file", "M", "M instructions"),
 }
 
 

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 
 from predictors import LatencyTable, latency_ms, signature
-from predictors.latency import needed_signatures
+from predictors.latency import needed_signatures, table_costs
 from search_spaces import layer_specs
 from tests.search_spaces.strategies import spaces_with_genomes
 
@@ -20,7 +22,7 @@ def test_latency_is_the_sum_over_the_layers(drawn):
     space, X = drawn
     table = _measured(space, X, np.random.default_rng(0))
     by_hand = [
-        sum(table.ms[signature(layer)] for layer in layer_specs(space, space.layout.decode(x)))
+        sum(table.values[signature(layer)] for layer in layer_specs(space, space.layout.decode(x)))
         for x in X
     ]
     assert latency_ms(space, X, table) == pytest.approx(by_hand)
@@ -51,7 +53,7 @@ def test_the_needed_layers_are_those_of_all_subnets(tiny_space):
 def test_a_byte_order_mark_and_empty_lines_are_no_mistake(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(b"\xef\xbb\xbfsignature,ms\r\nconv-1-8-k3-s1-28px-w8a8,0.1\r\n\r\n")
-    assert LatencyTable.load(path).ms == {"conv-1-8-k3-s1-28px-w8a8": 0.1}
+    assert LatencyTable.load(path).values == {"conv-1-8-k3-s1-28px-w8a8": 0.1}
 
 
 def test_layers_of_other_genomes_may_be_missing(tiny_space):
@@ -71,13 +73,36 @@ def test_load_inverts_save(tiny_space, tmp_path):
     X = tiny_space.layout.lowest()[None]
     table = _measured(tiny_space, X, np.random.default_rng(0))
     table.save(tmp_path / "latency.csv")
-    assert LatencyTable.load(tmp_path / "latency.csv").ms == table.ms
+    found = LatencyTable.load(tmp_path / "latency.csv")
+    assert (found.values, found.unit) == (table.values, "ms")
+
+
+def test_a_table_of_instructions_keeps_its_unit_and_gives_no_milliseconds(tiny_space, tmp_path):
+    X = tiny_space.layout.lowest()[None]
+    LatencyTable(_measured(tiny_space, X, np.random.default_rng(0)).values, "minstructions").save(
+        tmp_path / "t.csv"
+    )
+    table = LatencyTable.load(tmp_path / "t.csv")
+    assert (table.unit, table.column) == ("minstructions", "minstructions")
+    assert table_costs(tiny_space, X, table)[0] > 0
+    with pytest.raises(ValueError, match="needs a table in ms, and this one is in minstructions"):
+        latency_ms(tiny_space, X, table)
+
+
+def test_the_map_that_squeeze_excite_pools_is_in_its_signature(tiny_space):
+    stages = tuple(replace(stage, has_se=True) for stage in tiny_space.stages)
+    layers = layer_specs(replace(tiny_space, name="gated", stages=stages), tiny_space.largest())
+    sizes = {la.block: la.out_size for la in layers if la.kind == "depthwise"}
+    gates = [la for la in layers if la.kind == "squeeze_excite"]
+    assert gates
+    for layer in gates:
+        assert f"-{sizes[layer.block]}px-" in signature(layer)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "the first line must be signature,ms"),
+        ("", "the first line must be signature,ms or signature,minstructions"),
         ("layer,ms\na,1\n", "the first line must be signature,ms"),
         ("signature,ms\n", "at least one layer"),
         ("signature,ms\na,fast\n", "line 2: expected a signature and a number"),

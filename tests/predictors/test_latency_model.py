@@ -42,7 +42,7 @@ def test_its_table_has_every_layer_of_the_space(toy_space):
     networks = _networks(toy_space, 8)
     model = fit_latency_model(networks, [sum(map(_time, n)) for n in networks], range(8))
     table = model.table(toy_space)
-    assert sorted(table.ms) == needed_signatures(toy_space)
+    assert sorted(table.values) == needed_signatures(toy_space)
     X = toy_space.layout.sample(np.random.default_rng(1), 5)
     expected = [model.predict(layer_specs(toy_space, toy_space.layout.decode(x))).sum() for x in X]
     # Expansions and projections of one shape share a line.

@@ -101,7 +101,7 @@ def test_what_cannot_be_is_one_line(toy_run, image_folder, subnet_file, exported
     assert (again.exit_code, "exists already" in again.output) == (1, True)
     opset = _run("export", subnet_file, *options, "--out", tmp_path / "m.onnx", "--opset", 13)
     assert (opset.exit_code, "opset must be one of [21, 25]" in opset.output) == (1, True)
-    for place, taken in (("m.onnx", "m.onnx.json"), ("m.c", "m.h")):
+    for place, taken in (("m.onnx", "m.onnx.json"), ("m.c", "m.h"), ("n.c", "n.c.unverified")):
         (tmp_path / taken).write_text("mine")
         beside = _run("export", subnet_file, *options, "--out", tmp_path / place)
         assert (beside.exit_code, beside.output.count("\n")) == (1, 1)

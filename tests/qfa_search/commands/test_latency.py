@@ -32,7 +32,9 @@ def test_measured_networks_fill_the_table_of_a_space(tmp_path, toy_space, toy_ru
     result = _run("--target", "cortex-m", "--supernet", toy_run, "--networks", 6, "--out", out)
     assert result.exit_code == 0, result.output
     assert "of 6 measured networks" in result.output
-    assert sorted(LatencyTable.load(out).ms) == needed_signatures(toy_space)
+    assert f"--max-minstructions M --latency-table {out}" in result.output
+    table = LatencyTable.load(out)
+    assert (table.unit, sorted(table.values)) == ("minstructions", needed_signatures(toy_space))
 
 
 @pytest.mark.slow
@@ -41,7 +43,7 @@ def test_onnxruntime_is_a_target_too(tmp_path, toy_space, toy_run):
     out = tmp_path / "t.csv"
     result = _run("--target", "onnxruntime", "--supernet", toy_run, "--networks", 6, "--out", out)
     assert result.exit_code == 0, result.output
-    assert sorted(LatencyTable.load(out).ms) == needed_signatures(toy_space)
+    assert sorted(LatencyTable.load(out).values) == needed_signatures(toy_space)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,7 @@ def test_onnxruntime_is_a_target_too(tmp_path, toy_space, toy_run):
         (("--target", "cortex-m", "--template"), 2, "give --target or --template"),
         (("--target", "cortex-m", "--networks", 4), 2, "at least 5"),
         (("--target", "cortex-m", "--mhz", 0), 2, "above 0"),
+        (("--target", "onnxruntime", "--mhz", 100), 2, "--target cortex-m"),
     ],
 )
 def test_wrong_usage_is_told(tmp_path, words, code, message):

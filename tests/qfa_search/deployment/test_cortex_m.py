@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import search_spaces
-from predictors import flash_bytes, ram_bytes
+from predictors import flash_bytes, ram_bytes, size_bytes
 from predictors.c_memory import CODE_BYTES, code_bytes
 from qfa_search import ExportError
 from qfa_search.deployment.c_source import c_source
@@ -55,7 +55,8 @@ def test_the_linker_confirms_flash_and_ram_to_the_byte(toy_space, largest_kernel
         replace(stage, kernel_sizes=(3, largest_kernel), has_se=has_gates)
         for stage in toy_space.stages
     )
-    space = replace(toy_space, name="sized", stages=stages)
+    # Code must not depend on the number of classes either.
+    space = replace(toy_space, name="sized", stages=stages, n_classes=300 if has_gates else 4)
     subnet = space.sample(np.random.default_rng(0))
     sizes = _sizes(space, subnet)
     assert sizes.constants == flash_bytes(space, subnet) - code_bytes(space)
@@ -78,6 +79,13 @@ def test_the_linker_confirms_random_subnets_to_the_byte(name):
         assert sizes.ram == ram_bytes(space, subnet)
         code.add(sizes.code)
     assert len(code) == 1, "the same code for all subnets of a space"
+
+
+@needs_toolchain
+def test_the_smallest_subnet_takes_little_more_flash_than_its_weights():
+    space = search_spaces.load("fashion-mnist")
+    subnet = space.smallest()
+    assert _sizes(space, subnet).flash <= 1.15 * size_bytes(space, subnet)
 
 
 def test_a_missing_toolchain_names_its_packages(monkeypatch):

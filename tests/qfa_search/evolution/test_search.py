@@ -12,6 +12,7 @@ import qfa_search
 import search_spaces
 from predictors import LatencyTable, costs, latency_ms, signature
 from predictors.files import save_tensors
+from predictors.latency import needed_signatures, table_costs
 from qfa_search.errors import CheckpointMismatchError, InfeasibleBudgetError, QFAError
 from qfa_search.evolution.seen import genome_keys
 from qfa_search.front.dominance import non_dominated_mask
@@ -179,6 +180,7 @@ def test_a_predictor_of_another_space_is_refused(predictor):
     ("limits", "message"),
     [
         ({"max_latency_ms": 3}, "latency_table"),
+        ({"max_minstructions": 3}, "latency_table"),
         ({"max_published_mflops": 3}, "no published cost table"),
         ({"max_mflops": float("nan")}, "max_mflops"),
         ({"objectives": ("top1", "latency_ms")}, "latency_table"),
@@ -233,12 +235,34 @@ def test_latency_is_limited_by_a_table_even_where_larger_is_faster(predictor, tm
     assert front.to_frame()["latency_ms"].max() <= slow * 0.9
     with pytest.raises(InfeasibleBudgetError, match="max_latency_ms"):
         qfa_search.search(predictor=predictor, latency_table=table, max_latency_ms=slow / 50)
+    with pytest.raises(ValueError, match=r"minstructions needs .* and this one has latency_ms"):
+        qfa_search.search(predictor=predictor, latency_table=table, max_minstructions=slow)
+
+
+def test_instructions_are_limited_by_a_table_of_them(predictor, tmp_path):
+    space, layout = predictor.space, predictor.space.layout
+    model = {name: 0.01 * len(name) for name in needed_signatures(space)}
+    table = LatencyTable(model, "minstructions")
+    least = float(table_costs(space, layout.lowest()[None], table)[0])
+    front = qfa_search.search(
+        predictor=predictor,
+        latency_table=table,
+        max_minstructions=1.1 * least,
+        objectives=("top1", "minstructions"),
+        **QUICK,
+    )
+    front.save(tmp_path / "front.json")
+    again = qfa_search.ParetoFront.load(tmp_path / "front.json")
+    assert 0 < again.to_frame()["minstructions"].max() <= 1.1 * least
+    assert "latency_ms" not in again.costs
+    with pytest.raises(ValueError, match=r"latency_ms needs .* and this one has minstructions"):
+        qfa_search.search(predictor=predictor, latency_table=table, max_latency_ms=3)
 
 
 def test_every_cost_objective_exists():
     space = search_spaces.load("mobilenet-v3-w1.2")
-    columns = set(costs(space, space.layout.lowest()[None]).columns) | {"latency_ms"}
-    assert set(COST_OBJECTIVES) <= columns
+    columns = set(costs(space, space.layout.lowest()[None]).columns)
+    assert set(COST_OBJECTIVES) <= columns | {"latency_ms", "minstructions"}
 
 
 def test_files_belong_to_a_supernet_by_their_names(tmp_path):
