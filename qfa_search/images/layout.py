@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ SPLIT_OF: Mapping[str, SplitName] = {
     "test": "test",
     "testing": "test",
 }
+# Names such as train_set and test-images, which nobody gives to two classes.
+LIKE_A_SPLIT = re.compile(f"(?:{'|'.join(SPLIT_OF)})(?:set|data|images|[^a-z])")
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ def understood(root: Path) -> Layout:
     A class may have the name of a split: then it has images and no folders in it.
 
     Raises:
-        DataError: There is no such folder, two folders are the same split, or val or test have
-            no train beside them.
+        DataError: There is no such folder, two folders are the same split, val or test have no
+            train beside them, or folders are called almost like splits.
     """
     if not root.is_dir():
         raise DataError(
@@ -84,6 +87,13 @@ def understood(root: Path) -> Layout:
         raise DataError(
             f"{printable(root)} has {names} but no train folder: expected DIR/CLASS/, or "
             "DIR/train/CLASS/ with or without val and test beside it"
+        )
+    alike = [f for f in folders if LIKE_A_SPLIT.match(f.name.lower()) and not _is_class(f)]
+    if alike and len(alike) + len(splits) > 1:
+        names = " and ".join(printable(folder.name) for folder in (*alike, *splits.values()))
+        raise DataError(
+            f"{printable(root)} has the folders {names} with folders in them: if these are splits "
+            "and not classes, call them train, val and test"
         )
     return Layout(root, {"train": root}, others_in(root, folders, root))
 

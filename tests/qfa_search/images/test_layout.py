@@ -66,6 +66,20 @@ def test_held_out_splits_without_training_images_are_refused(tmp_path):
         split_folder(_write(tmp_path, "val", "test"), 0)
 
 
+@pytest.mark.parametrize(
+    "names", [("test_set", "training_set"), ("Train2017", "Val2017"), ("train-images", "test")]
+)
+def test_splits_of_unusual_names_are_not_taken_for_classes(tmp_path, names):
+    with pytest.raises(DataError, match=f"the folders {names[0]} and {names[1]} with folders"):
+        split_folder(_write(tmp_path, *names), 0)
+
+
+def test_classes_may_have_names_that_begin_like_a_split(tmp_path):
+    assert split_folder(_write(tmp_path, ".", classes=("test_bench", "train_set")), 0).classes
+    nested = _write(tmp_path / "nested", "testament", "trainer")
+    assert split_folder(nested, 0).classes == ("testament", "trainer")
+
+
 def test_splits_inside_of_classes_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"every class folder .* has a train folder of its own"):
         split_folder(_write(tmp_path, "cat", "dog", classes=("train", "val")), 0)
