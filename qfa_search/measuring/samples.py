@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,12 @@ from qfa_search.measuring import database
 from qfa_search.measuring.result import Evaluation
 from search_spaces import SearchSpace
 from search_spaces.arrays import Floats
+from search_spaces.plain_data import finite_number, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
+
+T = TypeVar("T")
 
 KEY = "supernet=? AND split=? AND recalibration=?"
 LARGEST_SEED = 2**63 - 1  # what a column of SQLite holds
@@ -145,19 +148,26 @@ def _rows(
                 for genome in genomes
                 for row in connection.execute(query, (*setting.key, genome)).fetchall()
             ]
-        return {row[0]: _sample(row, space.n_classes) for row in rows}
+        try:
+            found = {row[0]: _sample(row, space.n_classes) for row in rows}
+            space.layout.check(np.reshape([s.genome for s in found.values()], (len(found), -1)))
+        except (ValueError, *_UNREADABLE) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        return found
 
     return database.read(path, ask)
 
 
 def _sample(row: tuple[Any, ...], n_classes: int) -> Sample:
     genome, top1, cross_entropy, n_images, seconds, confusion = row
+    if not 0 <= finite_number("top1", top1) <= 100:
+        raise ValueError(f"it has a top1 of {top1}")
     return Sample(
         genome=np.frombuffer(genome, np.uint8).astype(np.int64),
         top1=top1,
-        cross_entropy=cross_entropy,
-        n_images=n_images,
-        seconds=seconds,
+        cross_entropy=_or_none(finite_number, "cross_entropy", cross_entropy),
+        n_images=_or_none(whole_number, "n_images", n_images),
+        seconds=_or_none(finite_number, "seconds", seconds),
         confusion=_unpacked(confusion, n_classes),
     )
 
@@ -260,12 +270,15 @@ def read_samples(
 
     with _readable(path):
         setting, frame = database.read(path, ask)
-        X = np.array([np.frombuffer(blob, np.uint8) for blob in frame["genome"]], dtype=np.int64)
-        X = space.layout.check(X.reshape(len(frame), space.layout.n_genes))
-        frame = frame.drop(columns="genome").apply(pd.to_numeric)
-        wrong = ~frame["top1"].between(0, 100)
-        if wrong.any():
-            raise ValueError(f"{path} is damaged: it has a top1 of {frame['top1'][wrong].iloc[0]}")
+        try:
+            genomes = [np.frombuffer(blob, np.uint8) for blob in frame["genome"]]
+            X = space.layout.check(np.reshape(genomes, (len(frame), -1)).astype(np.int64))
+            frame = frame.drop(columns="genome").apply(pd.to_numeric)
+            wrong = ~frame["top1"].between(0, 100)
+            if wrong.any():
+                raise ValueError(f"it has a top1 of {frame['top1'][wrong].iloc[0]}")
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
         # Files of earlier versions lack the newer costs; all follow from the genomes.
         frame = frame.assign(**cost_arrays(space, X))
         return Samples(space, setting, X, frame)
@@ -302,4 +315,13 @@ def _readable(path: str | Path) -> Iterator[None]:
 def _unpacked(blob: bytes | None, n_classes: int) -> NDArray[np.int64] | None:
     if blob is None:
         return None
-    return np.frombuffer(zlib.decompress(blob), "<i4").reshape(n_classes, -1).astype(np.int64)
+    most = 4 * n_classes**2  # however much the blob would become
+    content = zlib.decompressobj().decompress(blob, most + 1)
+    counts = np.frombuffer(content, "<i4").reshape(n_classes, n_classes).astype(np.int64)
+    if (counts < 0).any():
+        raise ValueError(f"it has a count of {counts.min()} images")
+    return counts
+
+
+def _or_none(checked: Callable[[str, object], T], name: str, value: object) -> T | None:
+    return None if value is None else checked(name, value)

@@ -1,5 +1,7 @@
 import sqlite3
+import zlib
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,7 @@ import search_spaces
 from predictors import cost_arrays, costs
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.measuring.drawing import draw_stratified
-from qfa_search.measuring.samples import Sample, Setting, check_seed, read_samples
+from qfa_search.measuring.samples import Sample, Setting, check_seed, read_samples, stored_samples
 from qfa_search.measuring.store import SampleStore
 from qfa_search.supernet.files import resolve_supernet
 
@@ -237,3 +239,37 @@ def test_a_large_draw_begins_with_the_small_one():
     assert len(np.unique(large, axis=0)) == 9000
     with pytest.raises(ValueError, match="at most 250,000"):
         draw_stratified(space, 10**9, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("top1", "high"),
+        ("top1", 101.0),
+        ("top1", float("inf")),
+        ("cross_entropy", "low"),
+        ("n_images", "x"),
+        ("n_images", -4),
+        ("seconds", b"1"),
+        ("confusion", "text"),
+        ("confusion", 5),
+        ("confusion", b"no zlib"),
+        ("confusion", zlib.compress(bytes(4 * 7))),
+        ("confusion", zlib.compress(bytes(10**7))),
+        ("confusion", zlib.compress(np.full(16, -3, "<i4").tobytes())),
+        ("genome", b"\xff"),
+        ("genome", "text"),
+    ],
+)
+def test_a_score_that_nobody_wrote_is_told(tmp_path, toy_space, column, value):
+    path = tmp_path / "s.sqlite"
+    store = SampleStore(path, toy_space)
+    store.add(SETTING, [_sample(toy_space.layout.lowest()), _sample(toy_space.layout.highest())])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        where = "genome = (SELECT max(genome) FROM samples)"
+        connection.execute(f"UPDATE samples SET {column} = ? WHERE {where}", (value,))
+    with pytest.raises(ValueError, match=r"s\.sqlite is damaged: "):
+        stored_samples(path, toy_space, SETTING)
+    if column in ("top1", "genome"):
+        with pytest.raises(ValueError, match=r"s\.sqlite is (damaged|not a readable)"):
+            read_samples(path)
