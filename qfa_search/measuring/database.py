@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sqlite3
@@ -12,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
+
+from search_spaces.plain_data import shown
 
 T = TypeVar("T")
 
@@ -149,7 +150,10 @@ def _checked(
     about = dict(connection.execute("SELECT key, value FROM about"))
     if about.get("format") != FORMAT:
         raise ValueError(f"{path} is an SQLite file, but not one with samples of qfa-search")
-    if json.loads(about["format_version"]) > FORMAT_VERSION:
+    number = str(about.get("format_version"))
+    if not (number.isascii() and number.isdigit()):
+        raise ValueError(f"{path} is not a readable samples file: format version {shown(number)}")
+    if int(number) > FORMAT_VERSION:
         raise ValueError(f"{path} has a newer format: install a newer version of qfa-search")
     return query(connection)
 

@@ -297,7 +297,11 @@ def read_space(path: str | Path) -> SearchSpace:
         return value
 
     with _readable(path):
-        return SearchSpace.from_dict(json.loads(database.read(path, ask)))
+        text = database.read(path, ask)
+        try:
+            return SearchSpace.from_dict(json.loads(text))
+        except ValueError as error:
+            raise ValueError(f"{path} is not a readable samples file: {error}") from error
 
 
 _UNREADABLE = (TypeError, KeyError, AttributeError, OverflowError, RecursionError, zlib.error)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from qfa_search.supernet.extract import StaticNetwork
     from qfa_search.supernet.mobilenet_v3 import Supernet
     from search_spaces import Subnet
+
+    Workspace: TypeAlias = tuple[Supernet, Images | FolderImages, Images | FolderImages]
 
 IMAGENET = "imagenet"  # preprocessing of the published recipe, by the supernet's metadata
 LARGEST_GROUP = 16  # subnets that share the decoding of an image folder
@@ -202,11 +204,14 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-@lru_cache(maxsize=2)
-def _workspace(
-    config: MeasureConfig,
-) -> tuple[Supernet, Images | FolderImages, Images | FolderImages]:
+def _workspace(config: MeasureConfig) -> Workspace:
     """Supernet, recalibration images and images to score on; loaded once per process."""
+    status = config.supernet.stat()  # another training may have written it since
+    return _loaded(config, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=2)
+def _loaded(config: MeasureConfig, _mtime_ns: int, _size: int) -> Workspace:
     from qfa_search.images.sources import open_as_trained
     from qfa_search.supernet.allocator import reuse_freed_memory
     from qfa_search.supernet.storage import read_supernet

@@ -273,3 +273,15 @@ def test_a_score_that_nobody_wrote_is_told(tmp_path, toy_space, column, value):
     if column in ("top1", "genome"):
         with pytest.raises(ValueError, match=r"s\.sqlite is (damaged|not a readable)"):
             read_samples(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("format_version", "x"), ("space", "{}"), ("space", "[")]
+)
+def test_a_store_that_says_nonsense_of_itself_is_named(tmp_path, toy_space, key, value):
+    path = tmp_path / "s.sqlite"
+    SampleStore(path, toy_space).add(SETTING, [_sample(toy_space.layout.lowest())])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE about SET value = ? WHERE key = ?", (value, key))
+    with pytest.raises(ValueError, match=r"s\.sqlite is not a readable samples file: "):
+        read_samples(path)

@@ -1,9 +1,11 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from qfa_search.errors import CheckpointMismatchError
+from predictors.files import load_tensors, save_tensors
+from qfa_search.errors import CheckpointMismatchError, MeasurementError
 from qfa_search.measuring.scoring import RecalibrationSetting
 from qfa_search.measuring.subnets import MeasureConfig, measure, measure_all, measure_config
 
@@ -25,9 +27,22 @@ def test_every_genome_is_measured_once(config, toy_space):
     assert all(m.evaluation.n_images == 10 and m.seconds > 0 for m in found)
 
 
-def test_other_images_than_those_of_the_training_are_refused(toy_run, image_folder, tmp_path):
-    import shutil
+def test_a_supernet_that_was_trained_again_is_measured_anew(toy_run, config, tmp_path, toy_space):
+    copy = tmp_path / "run"
+    shutil.copytree(toy_run, copy)
+    again = replace(config, supernet=copy / "supernet.safetensors")
+    X = toy_space.layout.lowest()[None]
+    first = measure_all(again, X)
+    tensors, metadata = load_tensors(again.supernet, "supernet")
+    other = {name: np.full_like(value, np.nan) for name, value in tensors.items()}
+    save_tensors(again.supernet, "supernet", other, metadata)
+    with pytest.raises(MeasurementError):
+        measure_all(again, X)
+    shutil.copy2(toy_run / "supernet.safetensors", again.supernet)
+    assert measure_all(again, X) == first
 
+
+def test_other_images_than_those_of_the_training_are_refused(toy_run, image_folder, tmp_path):
     shutil.copytree(image_folder, tmp_path / "d")
     (tmp_path / "d" / "train" / "dark" / "00.png").unlink()
     config = MeasureConfig(supernet=toy_run / "supernet.safetensors", data=str(tmp_path / "d"))
