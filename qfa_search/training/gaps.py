@@ -59,8 +59,9 @@ def below_teacher(scores: Mapping[str, float]) -> float:
 
 
 def mean_of_corners(scores: Mapping[str, float]) -> float:
-    """Mean top-1 of the largest and smallest subnets at every bit width, in percent."""
-    return fmean([*_of("largest", scores).values(), *_of("smallest", scores).values()])
+    """Mean top-1 of the largest and smallest subnets, in percent; the teacher's without any."""
+    corners = [*_of("largest", scores).values(), *_of("smallest", scores).values()]
+    return fmean(corners or [scores["teacher"]])
 
 
 def noise(scores: Mapping[str, float], n_images: int) -> float:

@@ -31,3 +31,4 @@ def test_a_gap_is_wide_beyond_its_limit_and_beyond_noise():
 def test_noise_is_the_standard_error_and_one_image_at_least():
     assert noise({"largest 4/4": 60.0, "smallest 4/4": 40.0}, 100) == pytest.approx(5)
     assert noise({"largest 4/4": 100.0}, 50) == pytest.approx(2)
+    assert noise({"teacher": 50.0}, 100) == pytest.approx(5)  # a space in floating point alone
