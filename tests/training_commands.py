@@ -18,8 +18,8 @@ def train_command(images, space, out, *options):
     return ["train", "--data", str(images), "--space", str(space), "--out", str(out), *options]
 
 
-def start(arguments, *, with_code=None, by=(), largest_file=None):
-    """The running process; its files may grow to `largest_file` bytes."""
+def start(arguments, *, with_code=None, by=(), script=None, largest_file=None):
+    """The running process; `by` a launcher, of `script`; its files may grow to `largest_file`."""
 
     def prepare():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -27,7 +27,12 @@ def start(arguments, *, with_code=None, by=(), largest_file=None):
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
-    code = ["-c", with_code] if with_code else ["-m", *by, *(["-m"] * bool(by)), "qfa_search"]
+    if with_code:
+        code = ["-c", with_code]
+    elif script:
+        code = ["-m", *by, str(script)]
+    else:
+        code = ["-m", *by, *(["-m"] * bool(by)), "qfa_search"]
     return subprocess.Popen(
         [sys.executable, *code, *arguments],
         stdout=subprocess.PIPE,

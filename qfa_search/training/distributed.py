@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from qfa_search.errors import TrainingError
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -43,11 +45,25 @@ def join_world() -> Iterator[World]:
         if size == 1:
             yield World(device=device)
             return
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        _check_meeting_place(backend)
+        dist.init_process_group(backend)
         try:
             yield World(dist.get_rank(), size, device)
         finally:
             dist.destroy_process_group()
+
+
+def _check_meeting_place(backend: str) -> None:
+    """Refuse to meet where processes of an earlier try left their addresses: gloo would wait."""
+    is_again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    is_shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if backend == "gloo" and is_again and is_shared:
+        raise TrainingError(
+            "torchrun started this process again, with the addresses of those that ended: set "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun, and start the command again "
+            "with --resume"
+        )
 
 
 @contextmanager
@@ -69,6 +85,12 @@ def add_numbers(values: Sequence[float], world: World) -> list[float]:
     flat = torch.tensor(values, dtype=torch.float64, device=world.device)
     dist.all_reduce(flat)
     return [float(value) for value in flat.tolist()]
+
+
+def all_agree(value: int, world: World) -> bool:
+    """Whether all processes call this with the same number; each gets the same answer."""
+    total, squares = add_numbers([float(value), float(value) ** 2], world)
+    return world.size * squares == total**2  # no spread, exactly: these are whole numbers
 
 
 def add_up(values: Tensor, world: World) -> Tensor:

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qfa_search.errors import TrainingError
+from qfa_search.errors import CheckpointMismatchError, TrainingError
 from qfa_search.images.memory import resize
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.training.batches import TrainBatch, TrainSource, prefetched
 from qfa_search.training.checkpoint import Checkpoint
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distill import distillation_loss
-from qfa_search.training.distributed import World, add_numbers
+from qfa_search.training.distributed import World, add_numbers, all_agree
 from qfa_search.training.optimizer import make_optimizer, rate_share, set_rate
 from qfa_search.training.residual_network import ResidualNetwork
 from qfa_search.training.sharing import GradientVector, Unit, add_in_order, share
@@ -128,7 +128,8 @@ def run_phase(
 
     Raises:
         TrainingError: The loss is not a number any more.
-        CheckpointMismatchError: The checkpoint is damaged, or of another recipe or `origins`.
+        CheckpointMismatchError: The checkpoint is damaged, of another recipe or `origins`, or not
+            the same in all processes.
     """
     optimizer = make_optimizer(network, config)
     scaler = torch.amp.GradScaler(
@@ -136,6 +137,11 @@ def run_phase(
     )
     checkpoint = Checkpoint(out / f"{phase.name}.ckpt", config, origins, network, optimizer, scaler)
     first = checkpoint.load()
+    if not all_agree(first, world):
+        raise CheckpointMismatchError(
+            f"the processes found different checkpoints in {out}, this one step {first}: all "
+            "machines must see the same folder, so copy it to them or share it"
+        )
     network.train()
     vector = GradientVector(network)
     warmup_steps = round(config.warmup_epochs * len(source) / config.images_per_step)

@@ -58,6 +58,49 @@ def test_processes_of_torchrun_train_what_one_trains(tmp_path, image_folder, toy
     assert one.read_bytes() == two.read_bytes()
 
 
+DIES_IN_THE_SEVENTH_STEP = """
+import os, signal
+import qfa_search.training.phase as phase
+
+phase.CHECKPOINT_SECONDS = 0
+update, steps = phase._update, []
+
+def dying(*arguments):
+    steps.append(1)
+    if os.environ["RANK"] == "1" and len(steps) == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return update(*arguments)
+
+phase._update = dying
+from qfa_search.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_training_that_lost_a_rank_twice_ends_with_the_same_file(
+    tmp_path, image_folder, toy_space_file, monkeypatch
+):
+    # Else torchrun's processes meet where those of the last try left their addresses.
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+    script = tmp_path / "dying.py"
+    script.write_text(DIES_IN_THE_SEVENTH_STEP)
+    run = tmp_path / "run"
+    arguments = [*train_command(image_folder, toy_space_file, run, *TINY), "--resume"]
+    by = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1")
+    code, _, errors = finish(start(arguments, by=by, script=script))
+    assert code == 1
+    # Six steps, then six more after torchrun had started all again: ten are of the float phase.
+    assert (run / "quantized.ckpt").is_file(), errors
+    assert not (run / "supernet.safetensors").exists()
+    code, _, errors = finish(start([*arguments, "--processes", "1"]))
+    assert code == 0, errors
+    arguments = train_command(image_folder, toy_space_file, tmp_path / "unbroken", *TINY)
+    assert finish(start([*arguments, "--processes", "1"]))[0] == 0
+    lost, unbroken = (tmp_path / name / "supernet.safetensors" for name in ("run", "unbroken"))
+    assert lost.read_bytes() == unbroken.read_bytes()
+
+
 @pytest.mark.slow
 def test_a_loss_that_is_not_a_number_ends_all_processes_in_one_line(
     tmp_path, image_folder, toy_space_file

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 from torch.multiprocessing.spawn import spawn
 
-from qfa_search.training.distributed import World, join_world
+from qfa_search.errors import TrainingError
+from qfa_search.training.distributed import World, all_agree, join_world
 from qfa_search.training.launch import _free_port
 from qfa_search.training.sharing import GradientVector, Unit, add_in_order, longest, share
 
@@ -59,6 +60,35 @@ def test_the_sum_is_the_same_bit_for_bit_with_any_number_of_processes(n, tmp_pat
     spawn(_add, (n, _free_port(), str(tmp_path)), nprocs=n)
     for rank in range(n):
         assert torch.equal(torch.load(tmp_path / f"{rank}.pt"), alone)
+
+
+def _agree(rank, port, folder):
+    import os
+
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with join_world() as world:
+        found = [all_agree(7, world), all_agree(7 + rank, world)]
+        torch.save(found, f"{folder}/{rank}.pt")
+
+
+def test_processes_that_would_wait_for_dead_ones_are_told(monkeypatch):
+    for name, value in (("WORLD_SIZE", "2"), ("TORCHELASTIC_USE_AGENT_STORE", "True")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with (
+        pytest.raises(TrainingError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"),
+        join_world(),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_processes_know_whether_they_agree(tmp_path):
+    assert all_agree(7, World())
+    spawn(_agree, (_free_port(), str(tmp_path)), nprocs=2)
+    assert [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)] == [[True, False]] * 2
 
 
 def test_statistics_of_a_step_are_the_mean_over_parts_that_start_from_the_same():
