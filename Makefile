@@ -8,11 +8,11 @@ BIN = $(VENV)/bin
 search: $(VENV)/.installed  ## the main job: search the bundled supernet
 	$(BIN)/qfa-search --max-mflops 20
 
-test: $(VENV)/.installed-dev  ## the quick tests
-	$(BIN)/pytest -q
+test: $(VENV)/.installed-dev  ## the quick tests, a file at a time on every core
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile
 
 slow: $(VENV)/.installed-dev  ## the slow tests
-	$(BIN)/pytest -q -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist loadfile -m slow
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

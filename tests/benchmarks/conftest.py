@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import search_spaces
-from predictors import cost_arrays
+from benchmarks.parts import baselines
+from predictors import cost_arrays, gaussian_process, mlp
 from qfa_search.measuring.samples import Sample, Setting
 from qfa_search.measuring.store import SampleStore
 
@@ -14,6 +15,16 @@ from qfa_search.measuring.store import SampleStore
 def _accuracy(space, X, rng):
     macs = cost_arrays(space, X, ["macs"])["macs"]
     return 70 + 8 * macs / macs.max() + rng.normal(0, 0.1, len(X))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_fits():
+    """Predictors of few steps: these tests ask what a benchmark does, not how well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlp, "N_STEPS", 20)
+        patch.setattr(gaussian_process, "MAX_ITERATIONS", 5)
+        patch.setattr(baselines, "MLP_STEPS", 20)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,6 @@ from benchmarks.claims.supernet_trainings import (
     read_trace,
     train_variant,
 )
-from benchmarks.parts import baselines
 from benchmarks.parts.measured_subnets import supernet_samples
 from predictors import cost_arrays
 from qfa_search.supernet.files import resolve_supernet
@@ -301,7 +300,6 @@ def test_every_claim_runs_and_a_second_call_reads_what_is_finished(
         *["--sizes", "1000", "--splits", "1"],  # all there are
         *["--teacher", str(supernet_folder / "supernet.safetensors")],
     ]
-    monkeypatch.setattr(baselines, "MLP_STEPS", 2)
     main([*arguments, "--only", "a,d"])
     assert "Not run yet: retraining, mixed, predictor." in (tmp_path / "claims.md").read_text()
     main([*arguments, "--only", "b,c,e"])

@@ -23,7 +23,7 @@ def finished(toy_run, image_folder, tmp_path_factory):
     shutil.copy(toy_run / "supernet.safetensors", run)
     data, samples = ["--data", image_folder], run / "samples.sqlite"
     steps = [
-        _run("sample", "--supernet", run, *data, "--n", 30, "--out", samples, "--jobs", 2),
+        _run("sample", "--supernet", run, *data, "--n", 30, "--out", samples),
         _run("fit", "--samples", samples, "--out", run / "predictor.safetensors"),
         _run(
             *("--supernet", run, "--max-mflops", 0.1, "--population", 20, "--generations", 3),

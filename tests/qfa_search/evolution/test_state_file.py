@@ -8,11 +8,13 @@ import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import qfa_search
 from predictors.files import save_tensors
+from qfa_search.cli import app
 from qfa_search.errors import CheckpointMismatchError, QFAError
-from qfa_search.evolution import state_file
+from qfa_search.evolution import state_file, target
 
 SEARCH = {"max_mflops": 0.1, "population": 24, "generations": 12, "seed": 3}
 
@@ -172,32 +174,31 @@ app(arguments)
 """
 
 
-def test_a_killed_command_resumes_to_the_same_files(spread_predictor, tmp_path):
+def test_a_killed_command_resumes_to_the_same_files(spread_predictor, tmp_path, monkeypatch):
     run = tmp_path / "fm"
     metadata = {"space": spread_predictor.space.to_dict()}
     save_tensors(run / "supernet.safetensors", "supernet", {"w": np.zeros(3)}, metadata)
     (run / "predictor.safetensors").touch()
     options = ["--supernet", str(run), "--population", "20", "--generations", "9", "-q"]
 
-    def command(kill_at, *more):
-        return subprocess.run(
-            [sys.executable, "-c", KILLED_COMMAND, str(kill_at), *options, *more],
-            capture_output=True,
-            text=True,
-        )
+    monkeypatch.setattr(target, "_load_predictor", lambda path: spread_predictor)
 
-    assert command(0, "--out", str(tmp_path / "a")).returncode == 0
+    def command(*more):
+        return CliRunner().invoke(app, [*options, *more])
+
+    assert command("--out", str(tmp_path / "a")).exit_code == 0
     out = ["--out", str(tmp_path / "b")]
-    assert command(6, *out).returncode == -signal.SIGKILL
+    killed = [sys.executable, "-c", KILLED_COMMAND, "6", *options, *out]
+    assert subprocess.run(killed, capture_output=True).returncode == -signal.SIGKILL
     assert [p.name for p in (tmp_path / "b").iterdir()] == ["search-state.safetensors"]
-    refused = command(0, *out)
-    assert refused.returncode == 1
+    refused = command(*out)
+    assert refused.exit_code == 1
     assert "--resume" in refused.stderr
-    differs = command(0, *out, "--resume", "--seed", "5")
-    assert differs.returncode == 1
+    differs = command(*out, "--resume", "--seed", "5")
+    assert differs.exit_code == 1
     assert "seed 0 (now 5)" in differs.stderr
     assert differs.stderr.count("\n") == 1
-    assert command(0, *out, "--resume").returncode == 0
+    assert command(*out, "--resume").exit_code == 0
     assert sorted(p.name for p in (tmp_path / "b").iterdir()) == [
         "front.csv",
         "front.json",
@@ -206,6 +207,6 @@ def test_a_killed_command_resumes_to_the_same_files(spread_predictor, tmp_path):
     ]
     for name in ("front.json", "front.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    finished = command(0, *out, "--resume")
-    assert finished.returncode == 1
+    finished = command(*out, "--resume")
+    assert finished.exit_code == 1
     assert "earlier result" in finished.stderr

@@ -85,7 +85,9 @@ def test_published_samples_have_no_cross_entropy(imported):
     assert samples.cross_entropy() is None
 
 
-def test_samples_alone_give_a_predictor_to_search_with(tmp_path):
+def test_samples_alone_give_a_predictor_to_search_with(tmp_path, monkeypatch):
+    monkeypatch.setattr("predictors.mlp.N_STEPS", 20)
+    monkeypatch.setattr("predictors.gaussian_process.MAX_ITERATIONS", 5)
     clone, out = tmp_path / "clone", tmp_path / "out"
     clone.mkdir()
     (clone / "qsamples_8k.json").write_text(json.dumps(sample_rows(40)))

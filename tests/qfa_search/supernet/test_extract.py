@@ -47,6 +47,7 @@ def test_an_exported_network_gives_the_same_logits_for_any_batch(toy_space):
             assert torch.equal(program(x[:n]), network(x[:n]))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_network_is_compiled_in_one_graph(toy_space):
     network, x = _network(toy_space, 2)

@@ -57,10 +57,16 @@ def _train(toy_space, images, out, config=TINY, on_step=_ignore, goes_on=_always
     return trained.supernet
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, toy_space, images):
+    return _train(toy_space, images, tmp_path_factory.mktemp("unbroken"))
+
+
 def _equal(a, b):
     return all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
 
 
+@pytest.mark.slow
 def test_training_learns_what_a_toy_network_can(tmp_path, toy_space, image_folder, images):
     config = replace(TINY, float_epochs=15, mixed_epochs=4, epochs=16, shift_share=0, flip=False)
     supernet = _train(toy_space, images, tmp_path, config)
@@ -73,27 +79,22 @@ def test_training_learns_what_a_toy_network_can(tmp_path, toy_space, image_folde
         assert evaluate(network, held_out.batches(subnet.resolution, 8)).top1 > 60
 
 
-def test_the_same_seed_gives_the_same_weights(tmp_path, toy_space, images):
-    first, second = (_train(toy_space, images, tmp_path / name) for name in "ab")
-    assert _equal(first, second)
+def test_the_same_seed_gives_the_same_weights(tmp_path, toy_space, images, unbroken):
+    assert _equal(unbroken, _train(toy_space, images, tmp_path))
 
 
 @pytest.mark.parametrize("phase", ["float", "quantized"])
 def test_an_interrupted_run_ends_with_the_weights_of_an_unbroken_one(
-    tmp_path, toy_space, images, phase
+    tmp_path, toy_space, images, unbroken, phase
 ):
-    unbroken = _train(toy_space, images, tmp_path / "a")
-
     def interrupt(progress):
         if (progress.phase, progress.step) == (phase, 4):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _train(toy_space, images, tmp_path / "b", on_step=interrupt)
+        _train(toy_space, images, tmp_path, on_step=interrupt)
     steps = []
-    resumed = _train(
-        toy_space, images, tmp_path / "b", on_step=lambda p: steps.append((p.phase, p.step))
-    )
+    resumed = _train(toy_space, images, tmp_path, on_step=lambda p: steps.append((p.phase, p.step)))
     assert steps[0] == (phase, 5)
     assert _equal(unbroken, resumed)
 
