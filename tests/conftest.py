@@ -94,3 +94,12 @@ def toy_run(
     config = TrainConfig(float_epochs=3, mixed_epochs=1, epochs=2, batch_size=22, parts=1)
     train(toy_space, str(image_folder), out, config, on_step=lambda progress: None)
     return out
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests counted: kills and changed files, and what came of them."""
+    reports = [r for key in ("passed", "failed") for r in terminalreporter.getreports(key)]
+    lines = [f"{name}: {value}" for report in reports for name, value in report.user_properties]
+    if lines:
+        terminalreporter.section("counted")
+        terminalreporter.line("\n".join(lines))

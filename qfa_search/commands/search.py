@@ -326,7 +326,13 @@ def _telling_how_to_go_on(folder: Path | None) -> Iterator[None]:
 
 def _report(front: ParetoFront, folder: Path, *, as_json: bool, quiet: bool) -> None:
     """Write the front to `folder`, finishing its search, and print it."""
-    from qfa_search.front.folder import PAGE_NAME, PICTURE_NAME, write_front, write_picture
+    from qfa_search.front.folder import (
+        PAGE_NAME,
+        PICTURE_NAME,
+        remove_states,
+        write_front,
+        write_picture,
+    )
 
     write_front(front, folder, resume=True)
     if as_json:
@@ -347,6 +353,7 @@ def _report(front: ParetoFront, folder: Path, *, as_json: bool, quiet: bool) -> 
         front.report(page)
         if not quiet:
             say(f"look at it: {page.resolve().as_uri()}")
+    remove_states(folder)
 
 
 @contextmanager

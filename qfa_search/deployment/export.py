@@ -103,7 +103,10 @@ def export(
         if verification is not None and not verification.passed:
             target = unverified_folder(path)
             target.mkdir(exist_ok=True)
-        files = tuple(part.replace(target / part.name) for part in (*written, beside))
+        parts = (*written, beside)
+        for part in reversed(parts):  # the main file last: where it is, the others are
+            part.replace(target / part.name)
+        files = tuple(target / part.name for part in parts)
     if verification is not None and verification.failure is not None:
         raise ExportError(
             f"{path.name} is not equal to the network and is kept in {target}: "

@@ -29,7 +29,7 @@ def check_is_free(folder: Path, *, resume: bool = False) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise QFAError(f"cannot write to {folder}: it is a file, expected a folder")
-    is_unfinished = not (folder / JSON_NAME).exists() and any(state_files(folder))
+    is_unfinished = any(state_files(folder))
     if is_unfinished and resume:
         return
     if is_unfinished:
@@ -108,7 +108,7 @@ def _remove_if_empty(folder: Path) -> None:
 def write_front(front: ParetoFront, folder: Path, *, resume: bool = False) -> None:
     """Write front.csv and then front.json, each whole or absent; pictures come after them.
 
-    Equal fronts give equal files. States of the search that found the front are removed.
+    Equal fronts give equal files.
 
     Args:
         front: The front.
@@ -123,6 +123,10 @@ def write_front(front: ParetoFront, folder: Path, *, resume: bool = False) -> No
     frame["genome"] = [" ".join(map(str, genome)) for genome in frame["genome"]]
     write_text(folder / CSV_NAME, frame.to_csv(index=False, lineterminator="\n"))
     front.save(folder / JSON_NAME)
+
+
+def remove_states(folder: Path) -> None:
+    """End a search of which everything is written: there is nothing left to resume."""
     # Hidden ones are what a kill in the middle of writing a state left.
     for path in [*state_files(folder), *folder.glob(f".{STATE_STEM}*{STATE_SUFFIX}")]:
         path.unlink()

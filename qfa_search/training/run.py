@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from predictors.files import file_digest, locked_folder, read_metadata, write_text
+from predictors.files import atomic_path, file_digest, locked_folder, read_metadata, write_text
 from qfa_search.errors import QFAError
 from qfa_search.images.published_set import Listed, PublishedSet
 from qfa_search.images.sources import about_images, data_for, data_metadata, list_images
@@ -145,7 +145,8 @@ def train(
                 write_text(out / SPACE_FILE, to_toml(space))
                 write_text(out / RECIPE_FILE, _as_toml(config))
             if teacher is not None and not (out / TEACHER_FILE).exists():
-                shutil.copyfile(teacher, out / TEACHER_FILE)
+                with atomic_path(out / TEACHER_FILE) as temporary:
+                    shutil.copyfile(teacher, temporary)
             if not isinstance(data, PublishedSet):
                 write_split(out / SPLIT_FILE, data.split)
         else:  # the first process tells of unreadable images
@@ -214,6 +215,10 @@ def _alone_in(out: Path, world: World) -> Iterator[None]:
                 stack.enter_context(locked_folder(out))
             except OSError as error:
                 raise QFAError(f"cannot use {out}: {error.strerror or error}") from None
+            # What kills in the middle of writing left.
+            for pattern in (".*.ckpt", f".{TEACHER_FILE}.*", f".{SUPERNET_FILE}.*"):
+                for path in out.glob(pattern):
+                    path.unlink()
         yield
 
 

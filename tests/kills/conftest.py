@@ -1,0 +1,84 @@
+"""The commands that write, each in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+
+from tests.kills.killing import Command
+from tests.kills.preloaded import run
+from tests.training_commands import TINY
+
+
+@pytest.fixture(scope="session")
+def n_kills() -> int:
+    """How often to kill each command."""
+    return int(os.environ.get("KILLS", "20"))
+
+
+@pytest.fixture(scope="session")
+def sampled_run(toy_run, image_folder, tmp_path_factory):
+    """A trained supernet with samples and predictor beside it."""
+    folder = tmp_path_factory.mktemp("sampled") / "run"
+    shutil.copytree(toy_run, folder)
+    for arguments in (["sample", "--data", image_folder, "--n", 12], ["fit"]):
+        done = run([*arguments, "--supernet", folder], folder)
+        assert done.code == 0, done.output
+    return folder
+
+
+@pytest.fixture(scope="session")
+def commands(toy_run, sampled_run, image_folder, toy_space, toy_space_file, tmp_path_factory):
+    """What is killed or lacks something, by its name in the summary."""
+    data = ("--data", image_folder)
+    budget = ("--population", 24, "--generations", 3, "--max-mflops", 0.2, "--resume", "--quiet")
+    subnet = tmp_path_factory.mktemp("subnet") / "subnet.json"
+    subnet.write_text(json.dumps(toy_space.smallest().to_dict()))
+
+    def train(folder):
+        options = (*TINY, "--processes", 1, "--resume", "--space", toy_space_file)
+        return ["train", *data, *options, "--teacher-epochs", 1, "--out", folder / "run"]
+
+    def search(folder):
+        measuring = ("--supernet", folder / "net", "--measure", 6)
+        return [*measuring, *data, *budget, "--out", folder / "out"]
+
+    def export(name, *options):
+        def arguments(folder):
+            return [
+                "export",
+                subnet,
+                "--supernet",
+                toy_run,
+                *data,
+                *options,
+                "--out",
+                folder / name,
+            ]
+
+        return Command(arguments, is_done="exists already")
+
+    return {
+        "train": Command(train, is_done="exists already"),
+        "sample": Command(
+            lambda folder: [
+                *("sample", "--supernet", toy_run, *data, "--n", 12, "--quiet"),
+                *("--out", folder / "samples.sqlite"),
+            ]
+        ),
+        "search": Command(
+            search, prepare=lambda folder: shutil.copytree(sampled_run, folder / "net")
+        ),
+        "fit": Command(
+            lambda folder: [
+                *("fit", "--samples", sampled_run / "samples.sqlite"),
+                *("--out", folder / "predictor.safetensors"),
+            ],
+            is_done="exists already",
+        ),
+        "export onnx": export("net.onnx", "--verify", 8),
+        "export c": export("net.c", "--no-verify"),
+    }
