@@ -13,6 +13,9 @@ import tomllib
 from operator import index
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 LARGEST = 2**31 - 1  # of whole numbers in files
 # Far beyond any TOML file that is meant, so that absurd ones end at once.
 MAX_CHARACTERS = 100_000
@@ -120,6 +123,31 @@ def shown(value: object) -> str:
         return _SHORT.repr(value)
     except ValueError:  # Python writes no numbers of more than 4300 digits
         return "a number of thousands of digits"
+
+
+def read_integers(path: Path) -> NDArray[np.integer]:
+    """The integers of a .npy file, after a look at its header; objects are never loaded.
+
+    Raises:
+        ValueError: It cannot be read, is damaged, or holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            # Other versions serve field names, which no array of integers has.
+            if version != (1, 0):
+                raise ValueError(f"format {version} is none of plain integers")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            start = file.tell()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # NumPy's reader of damaged headers raises errors of any kind
+        raise ValueError(f"{path} is not a .npy array: {' '.join(str(error).split())}") from error
+    if not np.issubdtype(dtype, np.integer):
+        raise ValueError(f"{path} must hold integers, got {dtype}")
+    if path.stat().st_size != start + math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"{path} is damaged: its size is not that of an array {shown(shape)}")
+    return np.asarray(np.load(path, allow_pickle=False))
 
 
 def _refuse_constant(name: str) -> object:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qfa_search.deployment.preprocessing import Preprocessing
 from qfa_search.errors import ExportError
 from search_spaces import SearchSpace
+from search_spaces.plain_data import whole_number
 
 if TYPE_CHECKING:
     from qfa_search.supernet.extract import StaticNetwork
@@ -92,23 +93,32 @@ class Classifier:
         try:
             about = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
             preprocessing = Preprocessing.from_dict(about["preprocessing"])
-            resolution = int(about["resolution"])
-        except (KeyError, TypeError, ValueError) as error:
+            resolution = whole_number("resolution", about["resolution"], least=1)
+            (image,), (output,) = session.get_inputs(), session.get_outputs()
+            shape = [len(preprocessing.mean), resolution, resolution]
+            if (image.name, image.shape[1:], output.name) != (IMAGE, shape, LOGITS):
+                raise ValueError(f"it has the input {image.name} of the shape {image.shape}")
+            n_classes = whole_number("classes", output.shape[-1], least=1)
+            names = _names(about.get("class_names"), n_classes)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ExportError(
                 f"{file} does not say how pictures become its input: give a file that "
                 "qfa-search export wrote"
             ) from error
-        (output,) = session.get_outputs()
 
         def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
-            (found,) = session.run([LOGITS], {IMAGE: images})
+            try:
+                (found,) = session.run([LOGITS], {IMAGE: images})
+            except Exception as error:  # it has a dozen classes without a common one
+                told = " ".join(str(error).split())[:300]
+                raise ExportError(f"onnxruntime does not run {file}: {told}") from error
             return np.asarray(found, dtype=np.float32)
 
         return cls(
             logits=logits,
             preprocessing=preprocessing,
             resolution=resolution,
-            class_names=_names(about.get("class_names"), int(output.shape[1])),
+            class_names=names,
         )
 
     def classify(self, picture: str | Path) -> tuple[tuple[str, float], ...]:
@@ -116,9 +126,12 @@ class Classifier:
 
         Raises:
             DataError: The picture cannot be read.
+            ExportError: The network does not run, or its answer is no numbers.
         """
         images = self.preprocessing.prepare(Path(picture), self.resolution).numpy()
         logits = self.logits(images)[0].astype(np.float64)
+        if logits.shape != (len(self.class_names),) or not np.isfinite(logits).all():
+            raise ExportError(f"the network's answer to {picture} is no number for each class")
         shares = np.exp(logits - logits.max())
         shares /= shares.sum()
         order = np.argsort(-shares, kind="stable")
@@ -126,4 +139,7 @@ class Classifier:
 
 
 def _names(known: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
-    return tuple(known) if known else tuple(f"class {i}" for i in range(n_classes))
+    names = tuple(known) if known else tuple(f"class {i}" for i in range(n_classes))
+    if len(names) != n_classes or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"expected the names of {n_classes} classes, got {names}")
+    return names

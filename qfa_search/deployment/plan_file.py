@@ -50,7 +50,8 @@ def load_plan(path: Path) -> NetworkPlan:
         ValueError: No such file, a truncated or a foreign one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: NumPy leaves a damaged archive open.
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             header = json.loads(str(file["plan"]))
             if header["format"] != FORMAT:
                 raise ValueError(f"its format is {header['format']!r}, expected {FORMAT!r}")
@@ -71,17 +72,18 @@ def load_plan(path: Path) -> NetworkPlan:
                         **constants,
                     )
                 )
-    except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not a readable plan: {error}") from error
-    names, mean, std = (header[key] for key in ("class_names", "mean", "std"))
-    return NetworkPlan(
-        space=space,
-        subnet=subnet,
-        layers=tuple(layers),
-        class_names=None if names is None else tuple(names),
-        mean=None if mean is None else tuple(mean),
-        std=None if std is None else tuple(std),
-    )
+            names, mean, std = (header[key] for key in ("class_names", "mean", "std"))
+            return NetworkPlan(
+                space=space,
+                subnet=subnet,
+                layers=tuple(layers),
+                class_names=None if names is None else tuple(names),
+                mean=None if mean is None else tuple(mean),
+                std=None if std is None else tuple(std),
+            )
+    except Exception as error:  # readers of damaged archives raise errors of any kind
+        told = " ".join(str(error).split())
+        raise ValueError(f"{path} is not a readable plan: {told}") from error
 
 
 def _constants(layer: LayerPlan) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces import SearchSpace
+from search_spaces.plain_data import finite_number, whole_number
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from qfa_search.images.memory import Images
     from qfa_search.images.on_disk import FolderImages
+
+LARGEST_SIDE = 4096  # pixels, of images that a file may ask for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +71,23 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """The value that `to_dict` described."""
+        """The value that `to_dict` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: It described none.
+        """
+        mean, std = (tuple(finite_number(key, v) for v in data[key]) for key in ("mean", "std"))
+        side, share = data["first_side"], finite_number("crop_share", data["crop_share"])
+        if not (len(mean) == len(std) in (1, 3) and min(std) > 0 and 0 < share <= 1):
+            raise ValueError(f"no rule for pictures: mean {mean}, std {std}, crop_share {share}")
+        if side is not None and whole_number("first_side", side, least=1) > LARGEST_SIDE:
+            raise ValueError(f"first_side must be at most {LARGEST_SIDE}, got {side}")
         return cls(
-            mean=tuple(data["mean"]),
-            std=tuple(data["std"]),
-            first_side=data["first_side"],
-            crop_share=data["crop_share"],
-            is_turned_upright=data["is_turned_upright"],
+            mean=mean,
+            std=std,
+            first_side=side,
+            crop_share=share,
+            is_turned_upright=bool(data["is_turned_upright"]),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -127,8 +127,10 @@ def write_front(front: ParetoFront, folder: Path, *, resume: bool = False) -> No
 
 def remove_states(folder: Path) -> None:
     """End a search of which everything is written: there is nothing left to resume."""
-    # Hidden ones are what a kill in the middle of writing a state left.
-    for path in [*state_files(folder), *folder.glob(f".{STATE_STEM}*{STATE_SUFFIX}")]:
+    # Hidden files are what a kill in the middle of writing left.
+    written = (f"{STATE_STEM}*{STATE_SUFFIX}", JSON_NAME, CSV_NAME, PICTURE_NAME, PAGE_NAME)
+    hidden = [path for name in written for path in folder.glob(f".{name}.*")]
+    for path in [*state_files(folder), *hidden]:
         path.unlink()
 
 

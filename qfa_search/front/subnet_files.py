@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from qfa_search.front.front import ParetoFront
 from search_spaces import SearchSpace, Subnet
 from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
-from search_spaces.plain_data import parse_json, read_text, shown, whole_number
+from search_spaces.plain_data import parse_json, read_integers, read_text, shown, whole_number
 
 ONCE_FOR_ALL = ("ks", "e", "d")  # and "r", its names of kernel sizes, expand ratios, depths
 _MEMBER = re.compile(r"(.+):([^:]*)", re.DOTALL)
@@ -209,7 +208,7 @@ def _of_once_for_all(space: SearchSpace, data: Mapping[str, object]) -> Genomes:
 
 def _of_array(path: Path, space: SearchSpace) -> Genomes:
     """Genomes of a .npy file."""
-    genes, layout = np.atleast_2d(_read_array(path)), space.layout
+    genes, layout = np.atleast_2d(read_integers(path)), space.layout
     if not len(genes):
         raise ValueError(f"{path} has no rows")
     try:
@@ -218,27 +217,6 @@ def _of_array(path: Path, space: SearchSpace) -> Genomes:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return layout.canonicalize(X)
-
-
-def _read_array(path: Path) -> NDArray[np.integer]:
-    """The integers of a .npy file, after a look at its header."""
-    try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            # Other versions serve field names, which no array of integers has.
-            if version != (1, 0):
-                raise ValueError(f"format {version} is none of plain integers")
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            start = file.tell()
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # NumPy's reader of damaged headers raises errors of any kind
-        raise ValueError(f"{path} is not a .npy array: {' '.join(str(error).split())}") from error
-    if not np.issubdtype(dtype, np.integer):
-        raise ValueError(f"{path} must hold integers, got {dtype}")
-    if path.stat().st_size != start + math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"{path} is damaged: its size is not that of an array {shown(shape)}")
-    return np.asarray(np.load(path, allow_pickle=False))
 
 
 def _needed(space: SearchSpace | None, path: Path) -> SearchSpace:

@@ -53,6 +53,10 @@ def read_digests(path: Path) -> dict[str, str]:
     """
     try:
         text = path.read_bytes().decode("utf-8", "surrogateescape")
-        return {row["path"]: row["digest"] for row in csv.DictReader(io.StringIO(text, newline=""))}
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        found = {row["path"]: row["digest"] for row in rows}
     except (OSError, KeyError, csv.Error) as error:
         raise ValueError(f"{path} is not a readable list of digests: {error!r}") from error
+    if None in found or None in found.values():
+        raise ValueError(f"{path} is not a readable list of digests: a row is cut")
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path, PurePath
 from typing import cast
 
@@ -17,6 +16,7 @@ from qfa_search.images.holding_out import Labels
 from qfa_search.images.layout import SPLIT_NAMES, SplitName, understood
 from qfa_search.images.names import printable
 from qfa_search.images.splits import FolderSplit, KnownImages
+from search_spaces.plain_data import parse_json, read_text
 
 SPLIT_FILE = "split.csv"
 EARLIER_SPLIT_FILE = "validation_split.json"  # of earlier versions, for images on disk
@@ -109,8 +109,8 @@ def read_earlier_split(path: Path, split: FolderSplit) -> FolderSplit:
         CheckpointMismatchError: Some of its images are not there.
     """
     try:
-        held_out = set(json.loads(path.read_text(encoding="utf-8"))["held_out"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        held_out = set(parse_json(read_text(path, "split"))["held_out"])  # type: ignore[index]
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a readable validation split: {error!r}") from error
     pairs = sorted(
         (int(label), PurePath(name).parts, name)
@@ -138,6 +138,6 @@ def _read_rows(path: Path) -> dict[str, SplitName]:
         rows = {row["path"]: row["split"] for row in csv.DictReader(io.StringIO(text, newline=""))}
     except (OSError, KeyError, csv.Error) as error:
         raise ValueError(f"{printable(path)} is not a readable split: {error!r}") from error
-    if not rows or not set(rows.values()) <= set(SPLIT_NAMES):
+    if not rows or None in rows or not set(rows.values()) <= set(SPLIT_NAMES):
         raise ValueError(f"{printable(path)} is not a split: remove it to make another")
     return cast(dict[str, SplitName], rows)

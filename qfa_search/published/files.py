@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from predictors import cost_arrays
 from qfa_search.errors import CheckpointMismatchError
 from search_spaces import SearchSpace
 from search_spaces.arrays import Floats
+from search_spaces.plain_data import finite_number, parse_json, read_integers, read_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,9 +108,7 @@ def read_samples_json(path: Path, space: SearchSpace) -> PublishedSamples:
         ValueError: Missing file, or a row that is not of this form or of the space.
     """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+        rows = parse_json(read_text(path, "samples"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if not isinstance(rows, list) or not rows:
@@ -125,9 +123,9 @@ def read_samples_json(path: Path, space: SearchSpace) -> PublishedSamples:
             # The first convolution and the classifier, at both ends, have no genes.
             digits = [int(bit) for group in bits[1:-1] for bit in group]
             values.append([*row["ks"], *row["e"], *row["d"], int(row["r"]), *digits])
-            top1.append(float(row["acc1"]))
-            cost.append(float(row["lut_flops"]))
-        except (KeyError, TypeError, ValueError) as error:
+            top1.append(finite_number("acc1", row["acc1"]))
+            cost.append(finite_number("lut_flops", row["lut_flops"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{path}, sample {number}: {error!r}") from error
         if len(values[-1]) != space.layout.n_genes:
             raise ValueError(
@@ -154,15 +152,9 @@ def read_architectures(path: Path, space: SearchSpace) -> NDArray[np.int64]:
         ValueError: Missing file, one with objects in it (which is never run), or foreign genes.
     """
     try:
-        genes = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        raise ValueError(
-            f"{path} is refused: it is no plain array, or holds objects, which are never loaded"
-        ) from error
-    if not isinstance(genes, np.ndarray) or not np.issubdtype(genes.dtype, np.integer):
-        raise ValueError(f"{path} must hold one array of integers")
+        genes = read_integers(path)
+    except ValueError as error:
+        raise ValueError(f"the array of architectures is refused: {error}") from error
     return _canonical(path, space, genes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +84,9 @@ def _drop_repeated(path: Path, progress: Progress) -> None:
     """Keep the header and the rows from before the step that `progress` tells of."""
     rows: list[dict[str, str]] = []
     if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        # A full disk may have cut the last row.
+        with path.open(newline="", encoding="utf-8", errors="replace") as file, suppress(csv.Error):
+            rows.extend(filter(_is_whole, csv.DictReader(file)))
     names = [r["phase"] for r in rows]
     if progress.phase in names:
         first = names.index(progress.phase)
@@ -95,6 +96,10 @@ def _drop_repeated(path: Path, progress: Progress) -> None:
     table.writeheader()
     table.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def _is_whole(row: dict[str, str]) -> bool:
+    return tuple(row) == COLUMNS and None not in row.values() and row["step"].isdecimal()
 
 
 def _event_writer(folder: Path) -> Any:

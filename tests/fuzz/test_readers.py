@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
-import resource
 import sqlite3
 from contextlib import closing, suppress
 
@@ -17,7 +15,6 @@ import search_spaces
 from predictors import AccuracyPredictor, LatencyTable
 from predictors.files import HEADER, load_tensors, read_metadata, save_tensors
 from predictors.latency import needed_signatures
-from qfa_search.errors import QFAError
 from qfa_search.evolution.config import SearchConfig
 from qfa_search.evolution.search import search
 from qfa_search.evolution.state_file import KIND as STATE
@@ -29,45 +26,8 @@ from qfa_search.measuring.store import SampleStore
 from qfa_search.measuring.subnets import measure_config
 from qfa_search.supernet.files import resolve_supernet
 from search_spaces import to_toml
-from tests.fuzz.mutations import changed_bytes, changed_json
+from tests.fuzz.reading import N, byte_changes, json_changes
 from tests.qfa_search.conftest import FormulaPredictor
-
-N = 200
-CLEAN = (ValueError, QFAError)  # OSError would tell of a file that cannot be opened
-MEMORY = 4 * 2**30  # more than a reader of small files may ask for
-
-
-@pytest.fixture(autouse=True)
-def _little_memory():
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-def _tried(read, path, contents):
-    """Numbers of contents that were read and refused; any other error is the test's."""
-    counts = {"read": 0, "refused": 0}
-    for content in contents:
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        try:
-            read(path)
-        except CLEAN:
-            counts["refused"] += 1
-        else:
-            counts["read"] += 1
-    return counts
-
-
-def _changes(path, seed):
-    """N changes of the bytes of a file."""
-    rng, data = random.Random(seed), path.read_bytes()
-    return [changed_bytes(data, rng) for _ in range(N)]
-
-
-def _json_changes(path, seed):
-    rng, text = random.Random(seed), path.read_text()
-    return [changed_json(text, rng) for _ in range(N)]
 
 
 @pytest.fixture
@@ -76,8 +36,16 @@ def front(toy_space) -> ParetoFront:
     return search(predictor=predictor, population=12, generations=2, max_mflops=1)
 
 
+def _changes(path, seed):
+    return byte_changes(path.read_bytes(), seed)
+
+
+def _json_changes(path, seed):
+    return json_changes(path.read_text(), seed)
+
+
 @pytest.mark.parametrize("changes", [_changes, _json_changes])
-def test_fronts(front, tmp_path, changes):
+def test_fronts(front, tmp_path, changes, tried):
     path = tmp_path / "front.json"
     front.save(path)
 
@@ -87,27 +55,27 @@ def test_fronts(front, tmp_path, changes):
             found.knee(), found.best(), found.to_frame()
         found.hypervolume(), repr(found), read_subnets(path)
 
-    assert _tried(read, path, changes(path, 0))["refused"] > N / 3
+    assert tried(read, path, changes(path, 0))["refused"] > N / 3
 
 
 @pytest.mark.parametrize("changes", [_changes, _json_changes])
-def test_subnets(toy_space, tmp_path, changes):
+def test_subnets(toy_space, tmp_path, changes, tried):
     path = tmp_path / "subnet.json"
     path.write_text(json.dumps(toy_space.largest().to_dict()))
-    counts = _tried(lambda path: read_subnets(path, toy_space), path, changes(path, 1))
+    counts = tried(lambda path: read_subnets(path, toy_space), path, changes(path, 1))
     assert counts["refused"] > N / 3
 
 
-def test_architectures_of_once_for_all(tmp_path):
+def test_architectures_of_once_for_all(tmp_path, tried):
     space = search_spaces.load("ofa-mobilenet-v3-w1.0")
     genes = space.layout.to_published(space.layout.highest()[None])[0].tolist()
     path = tmp_path / "arch.json"
     data = {"ks": genes[:20], "e": genes[20:40], "d": genes[40:45], "r": genes[45:46]}
     path.write_text(json.dumps(data))
-    _tried(lambda path: read_subnets(path, space), path, _json_changes(path, 2))
+    tried(lambda path: read_subnets(path, space), path, _json_changes(path, 2))
 
 
-def test_spaces(toy_space, tmp_path):
+def test_spaces(toy_space, tmp_path, tried):
     path = tmp_path / "space.toml"
     path.write_text(to_toml(toy_space))
 
@@ -115,31 +83,31 @@ def test_spaces(toy_space, tmp_path):
         space = search_spaces.load(path)
         space.layout.decode(space.layout.lowest()), space.log10_size()
 
-    assert _tried(read, path, _changes(path, 3))["refused"] > N / 3
+    assert tried(read, path, _changes(path, 3))["refused"] > N / 3
 
 
-def test_spaces_as_plain_data(toy_space):
-    rng, text = random.Random(4), json.dumps(toy_space.to_dict())
-    for _ in range(N):
-        with suppress(*CLEAN):
-            space = search_spaces.SearchSpace.from_dict(json.loads(changed_json(text, rng)))
-            space.layout.highest()
+def test_spaces_as_plain_data(toy_space, tmp_path, tried):
+    def read(path):
+        space = search_spaces.SearchSpace.from_dict(json.loads(path.read_text()))
+        space.layout.highest()
+
+    tried(read, tmp_path / "space.json", json_changes(json.dumps(toy_space.to_dict()), 4))
 
 
-def test_latency_tables(toy_space, tmp_path):
+def test_latency_tables(toy_space, tmp_path, tried):
     path = tmp_path / "table.csv"
     LatencyTable(dict.fromkeys(needed_signatures(toy_space)[:40], 0.125)).save(path)
-    _tried(LatencyTable.load, path, _changes(path, 5))
+    tried(LatencyTable.load, path, _changes(path, 5))
 
 
-def test_arrays_of_genes(toy_space, tmp_path):
+def test_arrays_of_genes(toy_space, tmp_path, tried):
     path = tmp_path / "genes.npy"
     np.save(path, toy_space.layout.sample(np.random.default_rng(0), 3))
-    data, rng = path.read_bytes(), random.Random(6)
+    data = path.read_bytes()
     # Most of the file is genes; its header is where the traps are.
-    headers = [changed_bytes(data[:128], rng) + data[128:] for _ in range(N)]
-    for contents in (_changes(path, 7), headers):
-        _tried(lambda path: read_subnets(path, toy_space), path, contents)
+    headers = (start + data[128:] for start in byte_changes(data[:128], 6))
+    for contents in (byte_changes(data, 7), headers):
+        tried(lambda path: read_subnets(path, toy_space), path, contents)
 
 
 def _supernet(toy_space, path):
@@ -200,16 +168,16 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_of_arrays(toy_space, tmp_path, kind):
+def test_files_of_arrays(toy_space, tmp_path, kind, tried):
     make, read = KINDS[kind]
     path = tmp_path / "file.safetensors"
     make(toy_space, path)
-    counts = _tried(lambda path: read(path, toy_space), path, _changes(path, 8))
+    counts = tried(lambda path: read(path, toy_space), path, _changes(path, 8))
     assert counts["refused"] > 0.9 * N  # a few changes leave the content as it is
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_descriptions_of_arrays_without_digests(toy_space, tmp_path, kind):
+def test_descriptions_of_arrays_without_digests(toy_space, tmp_path, kind, tried):
     make, read = KINDS[kind]
     path = tmp_path / "file.safetensors"
     make(toy_space, path)
@@ -218,18 +186,20 @@ def test_descriptions_of_arrays_without_digests(toy_space, tmp_path, kind):
     tensors = load_tensors(path, kind)[0]
     for name in ("digest", "tensors_digest"):
         del header[name]
-    rng, text = random.Random(9), json.dumps(header)
-    for _ in range(N):
-        save_file(tensors, path, metadata={HEADER: changed_json(text, rng)})
-        with suppress(*CLEAN):
-            read(path, toy_space)
+
+    def contents():
+        for text in json_changes(json.dumps(header), 9):
+            save_file(tensors, path, metadata={HEADER: text})
+            yield path.read_bytes()
+
+    tried(lambda path: read(path, toy_space), path, contents())
 
 
-def test_samples(toy_space, tmp_path):
+def test_samples(toy_space, tmp_path, tried):
     path = tmp_path / "samples.sqlite"
     X = toy_space.layout.sample(np.random.default_rng(0), 40)
     setting = Setting(supernet="0123456789abcdef", split="val", recalibration="16x64")
     SampleStore(path, toy_space).add(setting, [Sample(genome=x, top1=50.0) for x in X])
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
-    _tried(read_samples, path, _changes(path, 10))
+    tried(read_samples, path, _changes(path, 10))

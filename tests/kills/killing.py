@@ -58,6 +58,7 @@ def killed(command: Command, n: int, root: Path, seed: int = 0) -> Counter[str]:
     """
     rng, outcomes = random.Random(seed), Counter[str]()
     expected, whole = unbroken(command, root / "whole")
+    outcomes["killed"] = 0
     while outcomes["killed"] < n:
         folder = new_folder(command, root / f"run-{outcomes['finished']}")
         known: Contents = {}
@@ -104,7 +105,8 @@ def contents(folder: Path) -> Contents:
     found: Contents = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = str(path.relative_to(folder))
-        if name.startswith(".") or name.endswith(("-wal", "-shm", "-journal")):
+        is_temporary = any(part.startswith(".") for part in Path(name).parts)
+        if is_temporary or name.endswith(("-wal", "-shm", "-journal")):
             continue
         if path.suffix == ".ckpt":
             read_checkpoint(path)
