@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import cache
 
 import pytest
 
-from tests.kills.killing import Command
+from tests.kills.killing import Command, unbroken
 from tests.kills.preloaded import run
-from tests.training_commands import TINY
+
+# Three steps in each of the phases.
+SHORT = ("--teacher-epochs", 1, "--float-epochs", 1, "--mixed-epochs", 1, "--epochs", 1)
+SHORT = (*SHORT, "--batch-size", 40, "--parts", 1)
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +43,8 @@ def commands(toy_run, sampled_run, image_folder, toy_space, toy_space_file, tmp_
     subnet.write_text(json.dumps(toy_space.smallest().to_dict()))
 
     def train(folder):
-        options = (*TINY, "--processes", 1, "--resume", "--space", toy_space_file)
-        return ["train", *data, *options, "--teacher-epochs", 1, "--out", folder / "run"]
+        options = ("--processes", 1, "--resume", "--quiet", "--space", toy_space_file)
+        return ["train", *data, *options, *SHORT, "--out", folder / "run"]
 
     def search(folder):
         measuring = ("--supernet", folder / "net", "--measure", 6)
@@ -82,3 +86,10 @@ def commands(toy_run, sampled_run, image_folder, toy_space, toy_space_file, tmp_
         "export onnx": export("net.onnx", "--verify", 8),
         "export c": export("net.c", "--no-verify"),
     }
+
+
+@pytest.fixture(scope="session")
+def whole(commands, tmp_path_factory):
+    """What a command does that nothing disturbs, by its name."""
+    root = tmp_path_factory.mktemp("whole")
+    return cache(lambda name: unbroken(commands[name], root / name.replace(" ", "-")))

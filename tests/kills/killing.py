@@ -42,14 +42,29 @@ def new_folder(command: Command, folder: Path) -> Path:
     return folder
 
 
-def unbroken(command: Command, folder: Path) -> tuple[Contents, Run]:
-    """What a command writes that nothing disturbs, and how it ran."""
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a command does that nothing disturbs.
+
+    Attributes:
+        folder: What it wrote.
+        contents: What that says.
+        run: How it ran.
+    """
+
+    folder: Path
+    contents: Contents
+    run: Run
+
+
+def unbroken(command: Command, folder: Path) -> Whole:
+    """Run a command in `folder`."""
     found = run(command.arguments(new_folder(command, folder)), folder)
     assert found.code == 0, found.output
-    return contents(folder), found
+    return Whole(folder, contents(folder), found)
 
 
-def killed(command: Command, n: int, root: Path, seed: int = 0) -> Counter[str]:
+def killed(command: Command, whole: Whole, n: int, root: Path, seed: int = 0) -> Counter[str]:
     """How often a command was killed, `n` times in all, and how often it came to its end.
 
     Half of the kills come after a random share of its time, half before a random one of the
@@ -57,7 +72,6 @@ def killed(command: Command, n: int, root: Path, seed: int = 0) -> Counter[str]:
     itself, and then in a new folder.
     """
     rng, outcomes = random.Random(seed), Counter[str]()
-    expected, whole = unbroken(command, root / "whole")
     outcomes["killed"] = 0
     while outcomes["killed"] < n:
         folder = new_folder(command, root / f"run-{outcomes['finished']}")
@@ -67,20 +81,20 @@ def killed(command: Command, n: int, root: Path, seed: int = 0) -> Counter[str]:
             if outcomes["killed"] < n:
                 dies = rng.choice(
                     [
-                        {"cpu_seconds": rng.uniform(0, whole.cpu_seconds)},
-                        {"dies_at": rng.randint(1, whole.n_events)},
+                        {"cpu_seconds": rng.uniform(0, whole.run.cpu_seconds)},
+                        {"dies_at": rng.randint(1, whole.run.n_events)},
                     ]
                 )
             found = run(command.arguments(folder), folder, **dies)
             if not found.is_killed:
                 break
             outcomes["killed"] += 1
-            known = _checked(contents(folder), expected, known)
+            known = _checked(contents(folder), whole.contents, known)
         if found.code != 0:
             assert found.code == 1, found.output
             assert command.is_done in found.output, found.output
             outcomes["killed after its end"] += 1
-        assert contents(folder) == expected
+        assert contents(folder) == whole.contents
         outcomes["finished"] += 1
     return outcomes
 

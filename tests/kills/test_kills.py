@@ -12,8 +12,8 @@ NAMES = ("train", "sample", "search", "fit", "export onnx", "export c")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_killed_command_leaves_nothing_half_done(
-    name, commands, n_kills, tmp_path, record_property
+    name, commands, whole, n_kills, tmp_path, record_property
 ):
-    outcomes = killed(commands[name], n_kills, tmp_path / "runs")
+    outcomes = killed(commands[name], whole(name), n_kills, tmp_path / "runs")
     record_property("kills", f"{name}: {dict(outcomes)}")
     assert outcomes["killed"] == n_kills
