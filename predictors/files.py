@@ -32,6 +32,17 @@ Tensors = dict[str, NDArray[Any]]
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Errors of writing say which file it was; those of the system do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+@contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well.
 
@@ -44,16 +55,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        with naming(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.filename is None and error.errno is not None:  # of a write: say which file
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from predictors.files import naming
 from qfa_search.deployment.formats import (
     DEFAULT_OPSET,
     ExportFormat,
@@ -84,7 +85,8 @@ def export(
         std=None if preprocessing is None else preprocessing.std,
     )
     options = replace(options, metadata=file_metadata(plan, preprocessing, origin))
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    temporary = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    with naming(path), temporary as folder:
         written, verification = _written(
             network, plan, Path(folder) / path.name, chosen, options, images
         )

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from predictors.files import file_digest
+from predictors.files import file_digest, naming
 
 RECORD_NAME = "test-evaluations.jsonl"
 
@@ -27,6 +27,6 @@ def record_test_use(evaluated: Path, supernet_digest: str, n_subnets: int) -> Pa
         "n_subnets": n_subnets,
     }
     record = evaluated.with_name(RECORD_NAME)
-    with record.open("a", encoding="utf-8") as file:
+    with naming(record), record.open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
     return record

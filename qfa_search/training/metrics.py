@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from predictors.files import write_text
+from predictors.files import naming, write_text
 from qfa_search.errors import QFAError
 from qfa_search.training.phase import Progress
 
@@ -66,7 +66,7 @@ def metrics_writer(out: Path, *, tensorboard: bool) -> Iterator[Callable[[Progre
         if progress.step % STEPS_PER_ROW and progress.step != progress.n_steps:
             return
         values = row(progress)
-        with path.open("a", newline="", encoding="utf-8") as file:
+        with naming(path), path.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS).writerow(values)
         if events is not None:
             for name in COLUMNS[2:]:

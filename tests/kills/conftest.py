@@ -74,7 +74,9 @@ def commands(toy_run, sampled_run, image_folder, toy_space, toy_space_file, tmp_
             ]
         ),
         "search": Command(
-            search, prepare=lambda folder: shutil.copytree(sampled_run, folder / "net")
+            search,
+            prepare=lambda folder: shutil.copytree(sampled_run, folder / "net"),
+            is_done="holds an earlier result",
         ),
         "fit": Command(
             lambda folder: [
