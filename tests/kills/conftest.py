@@ -42,51 +42,28 @@ def commands(toy_run, sampled_run, image_folder, toy_space, toy_space_file, tmp_
     subnet = tmp_path_factory.mktemp("subnet") / "subnet.json"
     subnet.write_text(json.dumps(toy_space.smallest().to_dict()))
 
-    def train(folder):
-        options = ("--processes", 1, "--resume", "--quiet", "--space", toy_space_file)
-        return ["train", *data, *options, *SHORT, "--out", folder / "run"]
-
-    def search(folder):
-        measuring = ("--supernet", folder / "net", "--measure", 6)
-        return [*measuring, *data, *budget, "--out", folder / "out"]
-
-    def export(name, *options):
-        def arguments(folder):
-            return [
-                "export",
-                subnet,
-                "--supernet",
-                toy_run,
-                *data,
-                *options,
-                "--out",
-                folder / name,
-            ]
-
-        return Command(arguments, is_done="exists already")
-
+    alone = ("--processes", 1, "--resume", "--quiet", "--space", toy_space_file)
+    export = ("export", subnet, "--supernet", toy_run, *data)
     return {
-        "train": Command(train, is_done="exists already"),
+        "train": Command(
+            ("train", *data, *alone, *SHORT, "--out", "run"), is_done="exists already"
+        ),
         "sample": Command(
-            lambda folder: [
-                *("sample", "--supernet", toy_run, *data, "--n", 12, "--quiet"),
-                *("--out", folder / "samples.sqlite"),
-            ]
+            ("sample", "--supernet", toy_run, *data, "--n", 12, "-q", "--out", "samples.sqlite")
         ),
         "search": Command(
-            search,
+            ("--supernet", "net", "--measure", 6, *data, *budget, "--out", "out"),
             prepare=lambda folder: shutil.copytree(sampled_run, folder / "net"),
             is_done="holds an earlier result",
         ),
         "fit": Command(
-            lambda folder: [
-                *("fit", "--samples", sampled_run / "samples.sqlite"),
-                *("--out", folder / "predictor.safetensors"),
-            ],
+            ("fit", "--samples", sampled_run / "samples.sqlite", "--out", "predictor.safetensors"),
             is_done="exists already",
         ),
-        "export onnx": export("net.onnx", "--verify", 8),
-        "export c": export("net.c", "--no-verify"),
+        "export onnx": Command(
+            (*export, "--verify", 8, "--out", "net.onnx"), is_done="exists already"
+        ),
+        "export c": Command((*export, "--no-verify", "--out", "net.c"), is_done="exists already"),
     }
 
 

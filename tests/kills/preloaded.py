@@ -64,11 +64,11 @@ def run(
     prepare: Callable[[], object] | None = None,
     log: Path | None = None,
 ) -> Run:
-    """Run `qfa-search ARGUMENTS`, which works in `folder`, and kill it (-9) if it is told to.
+    """Run `qfa-search ARGUMENTS` in `folder`, and kill it (-9) if it is told to.
 
     Args:
         arguments: Of the command line.
-        folder: Where events are counted.
+        folder: Its current folder, where events are counted.
         cpu_seconds: After how much time of a processor it dies, however busy the machine is.
         dies_at: Number of the event before which it dies, counted from 1.
         prepare: Called in the process first; picklable.
@@ -122,9 +122,11 @@ def _main(
     if prepare is not None:
         prepare()
     inside = str(folder)
+    os.chdir(folder)
 
     def hear(event: str, of: tuple[object, ...]) -> None:
-        if event in EVENTS and any(isinstance(a, str | Path) and inside in str(a) for a in of):
+        paths = (os.path.abspath(a) for a in of if isinstance(a, str | Path))
+        if event in EVENTS and any(inside in path for path in paths):
             count.value += 1
             if count.value == dies_at:
                 os.kill(os.getpid(), signal.SIGKILL)

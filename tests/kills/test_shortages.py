@@ -48,7 +48,7 @@ def _check(found, folder, expected, outcomes):
 
 def _ends_well(command, folder, expected):
     """With what it lacked, the command ends as if nothing had happened."""
-    found = run(command.arguments(folder), folder)
+    found = run(command.arguments, folder)
     assert found.code == 0 or command.is_done in found.output, found.output
     assert {**contents(folder), **_drawn(expected)} == expected
 
@@ -75,7 +75,7 @@ def test_a_full_disk(name, commands, whole, n_kills, tmp_path, disk, record_prop
     for _ in range(max(n_kills // 10, 1)):
         folder = new_folder(command, disk / "work")
         filler = leave_room(disk, int(needed * rng.random() ** 3))
-        found = run(command.arguments(folder), folder, log=tmp_path / "log")
+        found = run(command.arguments, folder, log=tmp_path / "log")
         filler.unlink()
         _check(found, folder, whole(name).contents, outcomes)
         _ends_well(command, folder, whole(name).contents)
@@ -90,7 +90,7 @@ def test_files_that_may_not_grow(name, commands, whole, n_kills, tmp_path, recor
     for i in range(max(n_kills // 10, 1)):
         folder = new_folder(command, tmp_path / f"limited-{i}")
         limit = partial(allow_file_bytes, SMALLEST + int(largest * rng.random() ** 3))
-        found = run(command.arguments(folder), folder, prepare=limit)
+        found = run(command.arguments, folder, prepare=limit)
         _check(found, folder, whole(name).contents, outcomes)
     record_property("files that may not grow", f"{name}: {dict(outcomes)}")
 
@@ -102,7 +102,7 @@ def test_a_folder_that_is_closed_to_writers(name, commands, tmp_path):
     before = contents(folder)
     for path in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
         path.chmod(0o555)
-    found = run(command.arguments(folder), folder, prepare=obey_permissions)
+    found = run(command.arguments, folder, prepare=obey_permissions)
     assert found.code == 1, found.output
     assert is_one_line(found.output), found.output
     assert contents(folder) == before
@@ -114,6 +114,6 @@ def test_little_memory(name, commands, whole, n_kills, tmp_path, record_property
     for i in range(max(n_kills // 10, 1)):
         folder = new_folder(command, tmp_path / f"little-{i}")
         limit = partial(allow_more_memory, rng.randint(0, LITTLE_MEMORY))
-        found = run(command.arguments(folder), folder, prepare=limit)
+        found = run(command.arguments, folder, prepare=limit)
         _check(found, folder, whole(name).contents, outcomes)
     record_property("little memory", f"{name}: {dict(outcomes)}")

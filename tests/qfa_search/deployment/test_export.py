@@ -1,6 +1,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -180,3 +181,15 @@ def test_unknown_formats_and_endings_are_refused(network, tmp_path):
         export(network, tmp_path / "m.tflite")
     with pytest.raises(ValueError, match="no file to verify"):
         verify_export(network, tmp_path / "m.onnx", torch.zeros(1, 1, 16, 16))
+
+
+def test_a_file_takes_its_name_after_those_beside_it(network, tmp_path, monkeypatch):
+    names, replace_file = [], Path.replace
+
+    def told(self, target):
+        names.append(Path(target).relative_to(tmp_path).as_posix())
+        return replace_file(self, target)
+
+    monkeypatch.setattr(Path, "replace", told)
+    export(network, tmp_path / "net.npz")
+    assert names == ["net.npz.json", "net.npz"]

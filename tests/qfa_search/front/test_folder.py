@@ -7,7 +7,7 @@ import pytest
 
 from predictors.files import locked_folder
 from qfa_search.errors import QFAError
-from qfa_search.front.folder import result_folder, write_front
+from qfa_search.front.folder import remove_states, result_folder, state_name, write_front
 
 
 def test_a_folder_that_another_process_uses_is_refused(tmp_path):
@@ -56,4 +56,13 @@ def test_a_lock_ends_with_its_block(tmp_path):
     with locked_folder(tmp_path), pytest.raises(BlockingIOError), locked_folder(tmp_path):
         pass
     with locked_folder(tmp_path):
+        pass
+
+
+def test_a_search_can_be_resumed_until_all_of_it_is_written(tmp_path, rising_front):
+    (tmp_path / state_name()).write_bytes(b"")
+    write_front(rising_front, tmp_path, resume=True)
+    with result_folder(tmp_path, resume=True):  # killed before its page was written
+        remove_states(tmp_path)
+    with pytest.raises(QFAError, match="earlier result"), result_folder(tmp_path, resume=True):
         pass

@@ -1,8 +1,10 @@
 import csv
+import errno
 import logging
 import shutil
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -316,3 +318,15 @@ def test_another_space_is_refused_and_what_was_begun_stays(tmp_path, toy_space, 
     with pytest.raises(CheckpointMismatchError, match="another space: bit_choices"):
         train(other, str(image_folder), tmp_path, SHORT, resume=True, on_step=_ignore)
     assert files == {name: (tmp_path / name).read_bytes() for name in files}
+
+
+def test_half_a_copy_of_a_teacher_is_none(tmp_path, toy_space, toy_run, image_folder, monkeypatch):
+    def copy_half(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", copy_half)
+    teacher = toy_run / "supernet.safetensors"
+    with pytest.raises(OSError, match=r"No space.*teacher\.safetensors"):
+        train(toy_space, str(image_folder), tmp_path, SHORT, teacher=teacher, on_step=_ignore)
+    assert not any("teacher" in path.name for path in tmp_path.iterdir())
