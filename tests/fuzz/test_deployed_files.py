@@ -17,6 +17,8 @@ from qfa_search.deployment.sidecar import KEY
 from tests.fuzz.reading import N, byte_changes, json_changes
 from tests.qfa_search.deployment.networks import random_network
 
+pytestmark = pytest.mark.slow
+
 RULE = Preprocessing(mean=(0.5,), std=(0.25,), first_side=16)
 
 

@@ -12,6 +12,8 @@ from qfa_search.published.files import read_architectures, read_checkpoint, read
 from tests.fuzz.reading import N, byte_changes, json_changes
 from tests.qfa_search.published.published_release import SPACE, sample_rows
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("changes", [byte_changes, json_changes])
 def test_samples(tmp_path, changes, tried):

@@ -113,7 +113,7 @@ def test_arrays_of_genes(toy_space, tmp_path, tried):
 def _supernet(toy_space, path):
     rng = np.random.default_rng(0)
     tensors = {"a": rng.normal(size=(8, 9)).astype(np.float32), "b": np.arange(5)}
-    metadata = {"space": toy_space.to_dict(), "data": "x", "classes": ["ant", "bee"]}
+    metadata = {"space": toy_space.to_dict(), "data": "fashion-mnist", "classes": ["ant", "bee"]}
     save_tensors(path, "supernet", tensors, metadata)
 
 

@@ -20,6 +20,8 @@ from qfa_search.training.phase import Progress
 from tests.fuzz.mutations import VALUES
 from tests.fuzz.reading import SEED, N, byte_changes
 
+pytestmark = pytest.mark.slow
+
 
 def _checkpoint(path):
     network = torch.nn.Linear(3, 2)
