@@ -56,7 +56,7 @@ def export(
 
     from predictors.files import check_place, read_metadata
     from qfa_search.deployment.export import export as write
-    from qfa_search.deployment.export import places
+    from qfa_search.deployment.export import places, remove_unfinished
     from qfa_search.deployment.formats import ExportOptions, export_format
     from qfa_search.front.subnet_files import read_subnet
     from qfa_search.images.sources import class_names
@@ -64,6 +64,7 @@ def export(
 
     chosen = export_format(None if format is None else format.value, out)
     chosen.check(out, ExportOptions(opset=opset), to_verify=not no_verify)
+    remove_unfinished(out, chosen)
     for path in places(out, chosen):
         check_place(path)
     files = resolve_supernet(supernet)

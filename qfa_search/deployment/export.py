@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
+import json
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -106,7 +110,7 @@ def export(
             target = unverified_folder(path)
             target.mkdir(exist_ok=True)
         parts = (*written, beside)
-        for part in reversed(parts):  # the main file last: where it is, the others are
+        for part in reversed(parts):  # the main file last: see `remove_unfinished`
             part.replace(target / part.name)
         files = tuple(target / part.name for part in parts)
     if verification is not None and verification.failure is not None:
@@ -121,6 +125,27 @@ def places(file: Path, chosen: ExportFormat) -> tuple[Path, ...]:
     """Everything that an export to `file` may write, that one first."""
     beside = (file.with_suffix(ending) for ending in chosen.beside)
     return (file, *beside, sidecar_path(file), unverified_folder(file))
+
+
+def remove_unfinished(file: Path, chosen: ExportFormat) -> None:
+    """Remove what an export to `file` left that was killed while its files took their names.
+
+    The sidecar takes its name first and the main file last: until then that lies in a hidden
+    folder, and the sidecar tells its digest.
+    """
+    if file.exists():
+        return
+    _, *others, beside, _ = places(file, chosen)
+    for folder in file.parent.glob(f".{glob.escape(file.name)}.*/"):
+        try:
+            about = json.loads(beside.read_text(encoding="utf-8"))["files"][file.name]["sha256"]
+            if about != hashlib.sha256((folder / file.name).read_bytes()).hexdigest():
+                continue
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # of somebody else
+            continue
+        for path in (*(other for other in others if not (folder / other.name).exists()), beside):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(folder)
 
 
 def unverified_folder(file: Path) -> Path:

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from qfa_search.errors import is_lack_of_memory
+from qfa_search.errors import is_full_memory
 
 
 def test_torch_without_memory_is_told_as_such():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**55, dtype=torch.uint8)
-    assert is_lack_of_memory(caught.value)
-    assert is_lack_of_memory(MemoryError())
-    assert not is_lack_of_memory(RuntimeError("expected another shape"))
+    assert is_full_memory(caught.value)
+    assert is_full_memory(MemoryError())
+    assert not is_full_memory(RuntimeError("expected another shape"))

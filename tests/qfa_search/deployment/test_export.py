@@ -10,6 +10,7 @@ import torch
 import predictors
 from qfa_search import Preprocessing, export, export_onnx, verify_export
 from qfa_search.deployment import formats
+from qfa_search.deployment.export import remove_unfinished
 from qfa_search.deployment.formats import export_format
 from qfa_search.deployment.plan import network_plan
 from qfa_search.deployment.verify import verify_plan
@@ -193,3 +194,25 @@ def test_a_file_takes_its_name_after_those_beside_it(network, tmp_path, monkeypa
     monkeypatch.setattr(Path, "replace", told)
     export(network, tmp_path / "net.npz")
     assert names == ["net.npz.json", "net.npz"]
+
+
+def test_what_a_killed_export_left_is_removed_and_nothing_else(network, tmp_path):
+    path = tmp_path / "net.c"
+    hidden = tmp_path / ".net.c.abc"
+    hidden.mkdir()
+    export(network, path, preprocessing=GREY)
+    path.rename(hidden / "net.c")  # the last that takes its name
+    (hidden / "net.c").write_bytes(other := b"of another export")
+    remove_unfinished(path, export_format("c", path))
+    assert (tmp_path / "net.h").exists()
+    assert (hidden / "net.c").read_bytes() == other
+
+
+def test_a_killed_export_is_repeated(network, tmp_path):
+    path = tmp_path / "net.c"
+    hidden = tmp_path / ".net.c.abc"
+    hidden.mkdir()
+    export(network, path, preprocessing=GREY)
+    path.rename(hidden / "net.c")
+    remove_unfinished(path, export_format("c", path))
+    assert not list(tmp_path.iterdir())
