@@ -19,7 +19,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-dev  ## quick benchmarks; ratios of one run
+bench: $(VENV)/.installed-dev  ## processor time of a search, part by part
 	$(BIN)/python -m benchmarks.search_speed
 
 docs: $(VENV)/.installed-docs  ## the site of the documentation, in site/
