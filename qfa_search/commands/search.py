@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -247,7 +248,7 @@ def search(
         files = resolve_supernet(supernet)
         data = files.data(data)
     with result_folder(out, resume=resume) as folder, _telling_how_to_go_on(out):
-        if measure is not None and (folder / SAMPLES_NAME).exists():
+        if measure is not None and os.path.lexists(folder / SAMPLES_NAME):
             SampleStore(folder / SAMPLES_NAME, files.space())
         if refine is not None:
             from qfa_search.commands.refinement import run_refinement

@@ -28,6 +28,11 @@ def check_split(source: str, listed: Listed, weights: Path, metadata: Mapping[st
         CheckpointMismatchError: They are not.
     """
     names = metadata.get("classes")
+    if names is not None and len(names) != len(listed.classes):
+        raise CheckpointMismatchError(
+            f"{printable(weights)} names {len(names)} classes, {printable(source)} has "
+            f"{len(listed.classes)}: give the same images"
+        )
     if names is not None and isinstance(listed, FolderSplit) and tuple(names) != listed.classes:
         both = zip(names, listed.classes, strict=True)
         one, other = next((a, b) for a, b in both if a != b)

@@ -181,7 +181,15 @@ def constants(
     m, o, low, high = torch.stack((multiplier, offset, xmin, xmax)).tolist()
     step, zero_point = quantization_grid(low, high, bits=bits, signed=signed)
     qmin, qmax = integer_range(bits, signed=signed)
-    return Constants(m / step, zero_point + o, step / m if m else math.inf, qmin, qmax)
+    level = step / m if m else math.inf
+    gain, shift, level = map(_as_float32, (m / step, zero_point + o, level))
+    return Constants(gain, shift, level, qmin, qmax)
+
+
+def _as_float32(value: float) -> float:
+    """`value`, infinite where float32 has no such number, which torch would refuse."""
+    is_too_large = abs(value) > torch.finfo(torch.float32).max
+    return math.copysign(math.inf, value) if is_too_large else value
 
 
 def lsq(

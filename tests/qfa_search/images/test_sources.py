@@ -54,6 +54,20 @@ def test_the_supernet_knows_its_classes_in_the_order_of_its_outputs(run):
     assert class_names({"data": "cifar10", "split": {"seed": 0, "files": "1"}}) is None
 
 
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        (["ant", "mole", "zebra", "cat"], "names 4 classes, .* has 3"),
+        (["ant", "mole"], "names 2 classes"),
+        (["ant", "zebra", "mole"], "has the class mole in the place of zebra"),
+    ],
+)
+def test_a_supernet_of_other_classes_is_refused(run, classes, told):
+    root, weights, metadata = run
+    with pytest.raises(CheckpointMismatchError, match=told):
+        _open((root, weights, {**metadata, "classes": classes}))
+
+
 @pytest.mark.parametrize("beside", ["everything", "no digests", "no split"])
 def test_the_same_images_are_opened_and_changed_ones_refused(run, beside):
     root, weights, _ = run

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from qfa_search.quantizers.functional import (
     batch_range,
     batchquant,
+    constants,
     integer_range,
     lsq,
     lsq_initial_scale,
@@ -238,3 +239,10 @@ def test_what_is_not_a_number_stays_visible():
     y = batchquant(x, torch.zeros(()), torch.zeros(()), *batch_range(x), bits=2)
     assert y.isnan().all()
     assert all(lsq(x, torch.ones(()), bits=n, n_elements=1).isnan().all() for n in (1, 2))
+
+
+def test_a_grid_beyond_float32_gives_no_numbers_and_no_error_of_torch():
+    multiplier, offset, xmin, xmax = map(torch.tensor, (3e38, 0.0, 0.0, 1e-30))
+    grid = constants(multiplier, offset, xmin, xmax, bits=4, signed=False)
+    assert grid.gain == np.inf
+    assert not torch.isfinite(grid.quantize(torch.zeros(3))).any()
