@@ -6,20 +6,25 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from qfa_search.cli import app
+from qfa_search.deployment.emulator import cortex_m
 from qfa_search.images.fashion_mnist import DEBIAN_FOLDER
 from qfa_search.supernet.files import resolve_supernet
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # Pages whose examples take minutes are typed by hand, their options are checked here.
-RUN = ["index", "concepts", "search", "costs", "predictor", "adding", "deployment", "bundled"]
+RUN = ["index", "concepts", "search", "costs", "predictor", "adding", "bundled"]
+RUN += ["deployment"]
+TOOLS = (cortex_m.COMPILER, cortex_m.SIZE, cortex_m.EMULATOR)
 BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -31,7 +36,10 @@ def test_examples_of_a_page_print_what_it_says(name, tmp_path, monkeypatch):
         pytest.skip("the bundled supernet is not in this checkout")
     if "--data fashion-mnist" in text and not DEBIAN_FOLDER.is_dir():
         pytest.skip("Fashion-MNIST is not installed (Debian's dataset-fashion-mnist)")
+    if name == "microcontroller" and not all(map(shutil.which, TOOLS)):
+        pytest.skip(f"no Cortex-M toolchain: apt install {cortex_m.PACKAGES}")
     monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 30), "grey").save("photo.jpg")  # a reader's own
     names: dict[str, object] = {}
     printed = ""
     for kind, block in BLOCK.findall(text):

@@ -52,9 +52,12 @@ def onnx_session(
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # it has a dozen classes without a common one
+        version = onnxruntime.__version__
+        is_old = tuple(map(int, version.split(".")[:2])) < (1, 24)
         raise ExportError(
-            f"onnxruntime {onnxruntime.__version__} does not load {name or 'the model'}: "
-            f"{' '.join(str(error).split())[:300]}; runtimes before 1.24 need --opset 21"
+            f"onnxruntime {version} does not load {name or 'the model'}: "
+            f"{' '.join(str(error).split())[:300]}"
+            + ("; runtimes before 1.24 need --opset 21" if is_old else "")
         ) from error
 
 
