@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # Pages whose examples take minutes are typed by hand, their options are checked here.
 RUN = ["index", "concepts", "search", "costs", "predictor", "adding", "bundled"]
-RUN += ["deployment"]
+RUN += ["deployment", "microcontroller"]
 TOOLS = (cortex_m.COMPILER, cortex_m.SIZE, cortex_m.EMULATOR)
 BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
