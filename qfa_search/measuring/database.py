@@ -72,6 +72,8 @@ def check_is_ours(path: Path) -> None:
     """
     if path.is_dir():
         raise ValueError(f"{path} is a folder, expected a samples file")
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"{path} is a pipe or device, expected a samples file")
     try:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)

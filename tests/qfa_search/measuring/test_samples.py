@@ -1,3 +1,4 @@
+import os
 import sqlite3
 import zlib
 from concurrent.futures import ProcessPoolExecutor
@@ -285,3 +286,9 @@ def test_a_store_that_says_nonsense_of_itself_is_named(tmp_path, toy_space, key,
         connection.execute("UPDATE about SET value = ? WHERE key = ?", (value, key))
     with pytest.raises(ValueError, match=r"s\.sqlite is not a readable samples file: "):
         read_samples(path)
+
+
+def test_a_pipe_is_no_store_and_nobody_waits_for_it(tmp_path, toy_space):
+    os.mkfifo(tmp_path / "s.sqlite")
+    with pytest.raises(ValueError, match="is a pipe or device"):
+        SampleStore(tmp_path / "s.sqlite", toy_space)
