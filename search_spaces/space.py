@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import InitVar, asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, wraps
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +38,21 @@ class TableWidths:
     n_classes: int
 
 
+def _with_bit_choices(cls: type[T]) -> type[T]:
+    """Let `bit_choices` say both sides when a space is made, and in `dataclasses.replace`."""
+    init = cls.__init__
+
+    @wraps(init)
+    def __init__(self: T, *, bit_choices: tuple[int, ...] | None = None, **values: Any) -> None:  # noqa: N807
+        if bit_choices is not None:
+            values |= {"w_bit_choices": bit_choices, "a_bit_choices": bit_choices}
+        init(self, **values)
+
+    cls.__init__ = __init__  # type: ignore[assignment]
+    return cls
+
+
+@_with_bit_choices
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSpace:
     """All subnets of one supernet, as an immutable value.
@@ -46,7 +61,8 @@ class SearchSpace:
     inverted-bottleneck blocks, a 1x1 expansion, mean pooling, a 1x1 feature mix layer without
     norm, a classifier.
 
-    `bit_choices`, given when a space is made, says `w_bit_choices` and `a_bit_choices` at once.
+    `bit_choices`, given when a space is made, says `w_bit_choices` and `a_bit_choices` at once; it
+    can be read where they are the same.
 
     Attributes:
         name: What `load` and the files call it.
@@ -70,7 +86,6 @@ class SearchSpace:
     input_channels: int
     n_classes: int
     resolutions: tuple[int, ...]
-    bit_choices: InitVar[tuple[int, ...] | None] = None
     w_bit_choices: tuple[int, ...] = ()
     a_bit_choices: tuple[int, ...] = ()
     stem_width: int
@@ -82,11 +97,8 @@ class SearchSpace:
     classifier_bits: int = 8
     table_widths: TableWidths | None = None
 
-    def __post_init__(self, bit_choices: tuple[int, ...] | None) -> None:
+    def __post_init__(self) -> None:
         """Check the values; a ValueError names the first wrong one."""
-        if bit_choices is not None:  # the short way of saying both
-            object.__setattr__(self, "w_bit_choices", bit_choices)
-            object.__setattr__(self, "a_bit_choices", bit_choices)
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"a search space needs a name, got {shown(self.name)}")
         if not self.name.isprintable() or len(self.name) > MAX_NAME:
@@ -125,6 +137,20 @@ class SearchSpace:
             )
 
     @property
+    def bit_choices(self) -> tuple[int, ...]:
+        """Bit widths for weights and activations, where both have the same.
+
+        Raises:
+            ValueError: They have choices of their own.
+        """
+        if self.w_bit_choices != self.a_bit_choices:
+            raise ValueError(
+                f"{self.name} has other bits for weights than for activations: read w_bit_choices "
+                "and a_bit_choices"
+            )
+        return self.w_bit_choices
+
+    @property
     def layout(self) -> GenomeLayout:
         """The order of the genes; the same object for equal spaces."""
         return _layout(self)
@@ -136,7 +162,13 @@ class SearchSpace:
 
     def in_floating_point(self) -> SearchSpace:
         """The same architectures without any quantizer."""
-        return replace(self, bit_choices=(), stem_bits=FLOAT_BITS, classifier_bits=FLOAT_BITS)
+        return replace(
+            self,
+            w_bit_choices=(),
+            a_bit_choices=(),
+            stem_bits=FLOAT_BITS,
+            classifier_bits=FLOAT_BITS,
+        )
 
     def contains(self, subnet: Subnet) -> bool:
         """Whether `subnet` is a member of this space."""
@@ -219,6 +251,8 @@ class SearchSpace:
             raise ValueError(
                 f"bit_choices must be a list of whole numbers, got {shown(values['bit_choices'])}"
             )
+        if is_short:
+            values |= dict.fromkeys(apart, values.pop("bit_choices"))
         return _from_mapping(cls, values, cls.__name__)
 
 

@@ -101,7 +101,11 @@ def test_bit_choices_say_both_sides(toy_space):
     space = replace(toy_space, bit_choices=(4, 8))
     assert space == replace(toy_space, w_bit_choices=(4, 8), a_bit_choices=(4, 8))
     assert space.to_dict()["bit_choices"] == (4, 8)
-    apart = replace(space, a_bit_choices=(8,)).to_dict()
+    assert space.bit_choices == (4, 8)
+    apart = replace(space, a_bit_choices=(8,))
+    with pytest.raises(ValueError, match="read w_bit_choices and a_bit_choices"):
+        _ = apart.bit_choices
+    apart = apart.to_dict()
     assert (apart["w_bit_choices"], apart["a_bit_choices"]) == ((4, 8), (8,))
     assert "bit_choices" not in apart
 
