@@ -78,13 +78,15 @@ def aims(runs: Sequence[SeedRun]) -> str:
         found = [run.best(kb) for run in runs]
         cells = [_cell(f"{top1:.1f} %", top1 >= aim) for top1 in found]
         rows.append([f"best member of at most {kb:g} kB: {aim:g} % or more", *cells])
-    lacking = [run.teacher - run.best() for run in runs]
     rows.append(
         [
             f"best member at any cost: at most {BELOW_TEACHER:g} points below the teacher",
             *(
-                _cell(f"{points:.1f} below {run.teacher:.1f} %", points <= BELOW_TEACHER)
-                for points, run in zip(lacking, runs, strict=True)
+                _cell(
+                    f"{run.best():.1f} % beside {run.teacher:.1f} %",
+                    run.teacher - run.best() <= BELOW_TEACHER,
+                )
+                for run in runs
             ),
         ]
     )

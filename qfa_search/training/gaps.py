@@ -32,8 +32,8 @@ class Gaps:
     def __str__(self) -> str:
         """Both in words."""
         return (
-            f"the largest subnet is {self.teacher:.1f} points below its teacher, the smallest "
-            f"{self.largest:.1f} below the largest"
+            f"the largest subnet is {max(self.teacher, 0):.1f} points below its teacher, the "
+            f"smallest {max(self.largest, 0):.1f} below the largest"
         )
 
 

@@ -21,6 +21,12 @@ def test_a_gap_to_the_largest_is_the_mean_over_bit_widths():
     assert gaps({"teacher": 90.0}) == Gaps(teacher=-10, largest=0)
 
 
+def test_who_is_ahead_is_not_said_to_be_below():
+    assert str(Gaps(teacher=-3, largest=4.25)) == (
+        "the largest subnet is 0.0 points below its teacher, the smallest 4.2 below the largest"
+    )
+
+
 def test_a_gap_is_wide_beyond_its_limit_and_beyond_noise():
     assert Gaps(teacher=3, largest=0).are_wide(noise=1)
     assert not Gaps(teacher=3, largest=0).are_wide(noise=4)
