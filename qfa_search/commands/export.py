@@ -72,6 +72,7 @@ def export(
 
     from predictors import size_bytes
     from qfa_search.deployment.preprocessing import Preprocessing
+    from qfa_search.measuring.scoring import EVALUATION_BATCH
     from qfa_search.measuring.subnets import measure_config, measured_images, measured_network
 
     started = time.perf_counter()
@@ -81,7 +82,7 @@ def export(
     images = None
     if not no_verify:
         drawn = measured_images(config).drawn(chosen.n_images if verify is None else verify)
-        images = drawn.batches(member.resolution, 250)
+        images = drawn.batches(member.resolution, EVALUATION_BATCH)
     done = write(
         network,
         out,
