@@ -31,7 +31,10 @@ class ExportError(QFAError):
 
 def is_full_memory(error: BaseException) -> bool:
     """Whether an error says that memory is full, that of a GPU too: torch has no kind for it."""
-    told = ("can't allocate memory", "out of memory", "bad_alloc", "can't start new thread")
+    told = (
+        *("can't allocate memory", "out of memory", "bad_alloc", "can't start new thread"),
+        "could not create a primitive",  # of oneDNN, which says no more
+    )
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in told)
     )

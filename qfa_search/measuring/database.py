@@ -149,6 +149,9 @@ def _checked(
     path: Path, connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]
 ) -> T:
     connection.execute("BEGIN")
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name='about'").fetchone() is None:
+        # Whoever made it was killed, or had no room, before anything was written.
+        raise ValueError(f"{path} has no samples, it is empty: run qfa-search sample first")
     about = dict(connection.execute("SELECT key, value FROM about"))
     if about.get("format") != FORMAT:
         raise ValueError(f"{path} is an SQLite file, but not one with samples of qfa-search")

@@ -111,6 +111,15 @@ def test_an_empty_samples_file_says_what_to_do(tmp_path, toy_space):
         read_samples(tmp_path / "s.sqlite")
 
 
+def test_a_file_whose_maker_was_killed_at_once_says_what_to_do(tmp_path, toy_space):
+    path = tmp_path / "s.sqlite"
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="run qfa-search sample"):
+        read_samples(path)
+    SampleStore(path, toy_space).add(SETTING, [_sample(toy_space.layout.lowest())])
+    assert len(read_samples(path).X) == 1
+
+
 def test_drawn_subnets_cover_the_whole_range_of_cost(toy_space):
     space = search_spaces.load("fashion-mnist")
     X = draw_stratified(space, 200, np.random.default_rng(0))
