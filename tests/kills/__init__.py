@@ -1,1 +1,1 @@
-"""Commands that are killed, and many writers of one store: nothing half done has a name."""
+"""Commands that are killed, or that lack room or rights: nothing half done has a name."""
