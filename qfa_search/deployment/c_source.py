@@ -118,7 +118,7 @@ void {name}_logits(const uint8_t *image, int32_t *logits);
 
 
 def _functions(plan: IntegerPlan, name: str, class_names: Sequence[str] | None) -> str:
-    n_layers, upper = len(plan.layers), name.upper()
+    upper = name.upper()
     names = (
         ""
         if class_names is None
@@ -129,11 +129,11 @@ def _functions(plan: IntegerPlan, name: str, class_names: Sequence[str] | None) 
         )
     )
     return f"""void {name}_logits(const uint8_t *image, int32_t *logits) {{
-    copy_values(run(layers, {n_layers}, arena, image), arena, logits);
+    copy_values(run(layers, arena, image), arena, logits);
 }}
 
 int {name}_classify(const uint8_t *image) {{
-    return index_of_largest(run(layers, {n_layers}, arena, image), arena);
+    return index_of_largest(run(layers, arena, image), arena);
 }}
 {names}"""
 
@@ -220,6 +220,7 @@ def _record(
         "adds": int(layer.adds),
         "reads_stream": int(layer.reads_stream),
         "has_own_constants": int(layer.has_own_constants),
+        "is_last": int(after is None),
         "in_size": in_size,
         "out_size": spec.out_size,
         "kernel_size": spec.kernel_size,

@@ -35,6 +35,7 @@ typedef struct {
     uint32_t codes, out, scratch; /* words in the arena: what it reads, gives, needs in between */
     uint16_t in_channels, out_channels;
     unsigned kind : 3, target : 2, activation : 2, adds : 1, reads_stream : 1, has_own_constants : 1;
+    unsigned is_last : 1; /* so that the code is the same for any number of layers */
     uint8_t in_size, out_size, kernel_size, stride, w_bits, in_bits, in_top;
     uint8_t code_shift, lowest, zero_code, acc_shift, bias_shift, shift, pool_shift;
 } layer; /* codes that it gives are those of the next one */
@@ -554,21 +555,23 @@ SMALL void gate(const layer *l, uint32_t *arena) {
 
 #endif
 
-/* Runs layers one after the other; what comes back is the last one. */
-static const layer *run(const layer *l, uint32_t n_layers, uint32_t *arena, const uint8_t *image) {
-    for (; n_layers > 0; n_layers--, l++) {
-        if (l->reads_stream) read_stream(l, arena);
-        switch (l->kind) {
-            case STEM: stem(l, arena, image); break;
-            case POINTWISE: pointwise(l, arena); break;
+static inline void run_layer(const layer *l, uint32_t *arena, const uint8_t *image) {
+    if (l->reads_stream) read_stream(l, arena);
+    switch (l->kind) {
+        case STEM: stem(l, arena, image); break;
+        case POINTWISE: pointwise(l, arena); break;
 #if HAS_GATES
-            case SQUEEZE: squeeze(l, arena); break;
-            case GATE: gate(l, arena); break;
+        case SQUEEZE: squeeze(l, arena); break;
+        case GATE: gate(l, arena); break;
 #endif
-            default: depthwise(l, arena); break;
-        }
+        default: depthwise(l, arena); break;
     }
-    return l - 1;
+}
+
+/* Runs layers one after the other; what comes back is the last one. */
+static const layer *run(const layer *l, uint32_t *arena, const uint8_t *image) {
+    while (run_layer(l, arena, image), !l->is_last) l++;
+    return l;
 }
 
 SMALL void copy_values(const layer *l, const uint32_t *arena, int32_t *values) {

@@ -150,7 +150,8 @@ def _rows(
             ]
         try:
             found = {row[0]: _sample(row, space.n_classes) for row in rows}
-            space.layout.check(np.reshape([s.genome for s in found.values()], (len(found), -1)))
+            if found:
+                space.layout.check(np.array([sample.genome for sample in found.values()]))
         except (ValueError, *_UNREADABLE) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
         return found

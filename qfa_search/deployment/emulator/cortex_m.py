@@ -142,7 +142,7 @@ int main(void) {{
     int i, j;
     for (i = 0; i < {n_layers}; i++) {{
         before = elapsed();
-        run(layers + i, 1, arena, images[0]);
+        run_layer(layers + i, arena, images[0]);
         counts[i] = elapsed() - before - nothing;
     }}
     for (i = 0; i < {n_layers}; i++) put_number((int64_t)counts[i]), put("\\n");

@@ -39,6 +39,13 @@ def test_samples_read_back_with_their_costs(tmp_path, toy_space):
     np.testing.assert_allclose(found.frame["mflops"], costs(toy_space, X)["mflops"])
 
 
+def test_a_setting_in_which_nothing_was_measured_has_no_samples(tmp_path, toy_space):
+    store = SampleStore(tmp_path / "s.sqlite", toy_space)
+    store.add(SETTING, [_sample(toy_space.layout.lowest())])
+    other = replace(SETTING, split="test")
+    assert stored_samples(store.path, toy_space, other) == []
+
+
 def test_adding_a_genome_again_keeps_the_first_measurement(tmp_path, toy_space):
     store = SampleStore(tmp_path / "s.sqlite", toy_space)
     genome = toy_space.layout.lowest()
