@@ -47,7 +47,7 @@ class _Commands(TyperGroup):
                 raise
             say(f"error: {in_words(error)}")
             raise typer.Exit(1) from None
-        except (MemoryError, RuntimeError) as error:
+        except (MemoryError, RuntimeError, ImportError) as error:
             if not is_full_memory(error):
                 raise
             say(f"error: there is not enough memory{f' ({error})' if str(error) else ''}")

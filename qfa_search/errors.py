@@ -34,7 +34,8 @@ def is_full_memory(error: BaseException) -> bool:
     told = (
         *("can't allocate memory", "out of memory", "bad_alloc", "can't start new thread"),
         "could not create a primitive",  # of oneDNN, which says no more
+        "failed to map segment",  # of the loader, where a library is imported late
     )
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in told)
+        isinstance(error, RuntimeError | ImportError) and any(words in str(error) for words in told)
     )
