@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 
 import numpy as np
@@ -10,10 +12,11 @@ import pytest
 from PIL import Image
 
 from qfa_search.deployment.classifier import Classifier
-from qfa_search.deployment.export import export
+from qfa_search.deployment.export import export, remove_unfinished
+from qfa_search.deployment.formats import export_format
 from qfa_search.deployment.plan_file import load_plan
 from qfa_search.deployment.preprocessing import Preprocessing
-from qfa_search.deployment.sidecar import KEY
+from qfa_search.deployment.sidecar import KEY, sidecar_path
 from tests.fuzz.reading import N, byte_changes, json_changes
 from tests.qfa_search.deployment.networks import random_network
 
@@ -86,6 +89,34 @@ def test_headers_of_plans(exported, tried):
             yield path.read_bytes()
 
     tried(load_plan, path, contents())
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+@pytest.mark.parametrize("changes", [byte_changes, json_changes])
+def test_sidecars_of_exports_that_were_killed(exported, tmp_path, changes, is_cut, tried):
+    """All of an unfinished export goes, or nothing does, whatever its sidecar says."""
+    path = exported(".onnx")
+    beside, data = sidecar_path(path), path.read_bytes()
+    path.unlink()
+    text = beside.read_text()
+    if is_cut:  # most changes meet what is read
+        text = json.dumps({"files": json.loads(text)["files"]})
+    hidden = tmp_path / f".{path.name}.abc"
+
+    def read(beside):
+        hidden.mkdir(exist_ok=True)
+        (hidden / path.name).write_bytes(data)
+        before = beside.read_bytes()
+        remove_unfinished(path, export_format("onnx", path))
+        assert beside.exists() == hidden.exists()
+        assert beside.exists() or hashlib.sha256(data).hexdigest().encode() in before
+        gone.append(not beside.exists())
+
+    gone = []
+    is_json = changes is json_changes
+    tried(read, beside, changes(text if is_json else text.encode(), 35))
+    assert any(gone)
+    assert not all(gone)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".bmp", ".webp", ".tif"])
