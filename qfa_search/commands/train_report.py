@@ -36,7 +36,7 @@ def tell_images(listed: Listed) -> None:
 
 
 def space_in_words(space: SearchSpace) -> str:
-    """What is to be trained, in three lines."""
+    """What is to be trained, in four lines that fit a narrow terminal."""
     low, high = cost_range(space)
     colours = {1: "grey", 3: "colour"}.get(space.input_channels, f"{space.input_channels}-channel")
     sides = ", ".join(map(str, space.resolutions))
@@ -44,10 +44,13 @@ def space_in_words(space: SearchSpace) -> str:
     w_bits, a_bits = (
         ", ".join(map(str, choices)) for choices in (space.w_bit_choices, space.a_bit_choices)
     )
-    bits = f"weights of {w_bits} bits, activations of {a_bits}" if w_bits else "floating point"
+    bits = f"weights of {w_bits} bits, activations of {a_bits} bits"
+    if w_bits == a_bits:
+        bits = f"weights and activations of {w_bits} bits" if w_bits else "floating point"
     return (
         f"space {space.name}: {space.n_classes} classes, {colours} images of {sides} px,\n"
-        f"stages of {stages} channels, {bits},\n"
+        f"stages of {stages} channels,\n"
+        f"{bits},\n"
         f"10^{space.log10_size():.0f} subnets of {low:.2g} to {high:.2g} MFLOPs"
     )
 

@@ -161,6 +161,7 @@ def plan(
         QFAError: As `train`.
     """
     from qfa_search.training.estimate import default_processes
+    from qfa_search.training.pretrained import known_weights
     from qfa_search.training.run import check_out, list_to_train
 
     check_use(
@@ -191,6 +192,8 @@ def plan(
     if out is not None and not is_dry_run:
         check_out(out, resume=resume)
     start = None if init in (None, NO_START) else resolve_supernet(init)
+    if teacher_weights is not None:
+        known_weights(teacher_weights)  # raises if nobody knows their network
     listed = None
     if data is not None:
         starts = [path for path in (start and start.weights, teacher) if isinstance(path, Path)]

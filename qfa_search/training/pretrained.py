@@ -63,6 +63,21 @@ def pretrained_network(path: Path, n_classes: int, resolution: int) -> Pretraine
         ValueError: The file cannot be read.
         CheckpointMismatchError: They are weights of no classifier that is known.
     """
+    name, weights = known_weights(path)
+    network = PretrainedNetwork(name, n_classes, max(resolution, SMALLEST_SIDE))
+    own = network.network.state_dict()
+    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
+    network.network.load_state_dict({**own, **fitting})
+    return network
+
+
+def known_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """The name of the classifier whose weights are in a safetensors file, and these.
+
+    Raises:
+        ValueError: The file cannot be read.
+        CheckpointMismatchError: They are weights of no classifier that is known.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -80,11 +95,7 @@ def pretrained_network(path: Path, n_classes: int, resolution: int) -> Pretraine
             f"{path} holds weights of no classifier in {where}: give the safetensors file of one, "
             "like resnet18 or mobilenet_v3_large"
         )
-    network = PretrainedNetwork(name, n_classes, max(resolution, SMALLEST_SIDE))
-    own = network.network.state_dict()
-    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
-    network.network.load_state_dict({**own, **fitting})
-    return network
+    return name, weights
 
 
 def _build(name: str, n_classes: int) -> nn.Module:

@@ -98,7 +98,7 @@ def _architecture_beside(weights: Path) -> str:
     """What a config.json beside the weights, as hubs have it, calls the network."""
     try:
         about = json.loads(weights.with_name("config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ""
     return str(about.get("architecture", "")) if isinstance(about, dict) else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import tomllib
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from types import MappingProxyType
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from qfa_search.images.digests import read_digests
 from qfa_search.images.sources import list_images
@@ -17,8 +19,10 @@ from qfa_search.training import metrics
 from qfa_search.training.checkpoint import MARK, Checkpoint
 from qfa_search.training.config import TrainConfig, preset, settings
 from qfa_search.training.phase import Progress
+from qfa_search.training.pretrained import known_weights
+from qfa_search.training.timm_networks import _architecture_beside
 from tests.fuzz.mutations import VALUES
-from tests.fuzz.reading import SEED, N, byte_changes
+from tests.fuzz.reading import SEED, N, byte_changes, json_changes
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +122,27 @@ def test_digests_with_cut_rows_are_refused(tmp_path):
     (tmp_path / "d.csv").write_text("path,digest\na/b.png\n")
     with pytest.raises(ValueError, match="a row is cut"):
         read_digests(tmp_path / "d.csv")
+
+
+def test_weights_of_others(tmp_path, tried, monkeypatch):
+    few = ["squeezenet1_0", "squeezenet1_1"]
+    monkeypatch.setattr("torchvision.models.list_models", lambda module: few)
+    monkeypatch.setattr("qfa_search.training.timm_networks.find_spec", lambda name: None)
+    path = tmp_path / "w.safetensors"
+    small = {"a.weight": torch.ones(2, 3), "num_batches_tracked": torch.tensor(3)}
+    save_file(small, path, metadata={"format": "pt"})
+    counts = tried(known_weights, path, byte_changes(path.read_bytes(), 27))
+    assert counts["refused"] == N
+
+
+def test_what_stands_beside_weights_of_others(tmp_path, tried):
+    text = json.dumps({"architecture": "resnet18", "num_classes": 7})
+
+    def read(path):
+        assert isinstance(_architecture_beside(tmp_path / "w.safetensors"), str)
+
+    contents = (*byte_changes(text.encode(), 28), *json_changes(text, 29))
+    assert tried(read, tmp_path / "config.json", contents) == {"read": 2 * N}
 
 
 def test_the_course_so_far(tmp_path, tried):

@@ -1,7 +1,10 @@
 from dataclasses import replace
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from qfa_search.errors import CheckpointMismatchError
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.training.plan import plan
 from search_spaces import fitted, load, to_toml
@@ -113,3 +116,18 @@ def test_a_fitted_space_shares_nearly_all_weights_with_the_space_of_photos():
         ours = Supernet(space.in_floating_point()).state_dict()
         shared = [t.numel() for k, t in ours.items() if k in theirs and theirs[k].shape == t.shape]
         assert sum(shared) / sum(t.numel() for t in ours.values()) > 0.97
+
+
+def test_weights_that_no_teacher_has_are_told_before_anything_is_listed_or_timed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("torchvision.models.list_models", lambda module: ["resnet18"])
+    nowhere = str(tmp_path / "no-images")
+    weights = tmp_path / "w.safetensors"
+    chosen = {**NO_CHOICE, "teacher_weights": weights}
+    for is_dry_run in (True, False):
+        with pytest.raises(ValueError, match="no readable safetensors file"):
+            plan(nowhere, tmp_path / "out", **chosen, is_dry_run=is_dry_run)
+    save_file({"weight": torch.zeros(3)}, weights)
+    with pytest.raises(CheckpointMismatchError, match="weights of no classifier in"):
+        plan(nowhere, tmp_path / "out", **chosen)

@@ -1,0 +1,27 @@
+"""What a training says of its space before it starts."""
+
+import pytest
+
+from qfa_search.commands.train_report import space_in_words
+from search_spaces import fitted, load
+
+
+@pytest.mark.parametrize(
+    ("w_bits", "a_bits", "words"),
+    [
+        ((2, 3, 4), (2, 3, 4), "weights and activations of 2, 3, 4 bits,"),
+        ((2, 4, 8), (8,), "weights of 2, 4, 8 bits, activations of 8 bits,"),
+        (tuple(range(1, 9)), (4, 6, 8), "weights of 1, 2, 3, 4, 5, 6, 7, 8 bits, activations of"),
+    ],
+)
+def test_the_bits_of_both_sides_are_told_in_lines_for_a_narrow_terminal(w_bits, a_bits, words):
+    space = fitted(
+        image_size=32, channels=1, n_classes=5, w_bit_choices=w_bits, a_bit_choices=a_bits
+    )
+    lines = space_in_words(space).split("\n")
+    assert sum(line.startswith(words) and line.endswith("bits,") for line in lines) == 1
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_space_without_bits_is_in_floating_point():
+    assert "\nfloating point,\n" in space_in_words(load("fashion-mnist").in_floating_point())
