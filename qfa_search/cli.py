@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -47,14 +47,11 @@ class _Commands(TyperGroup):
                 raise
             say(f"error: {in_words(error)}")
             raise typer.Exit(1) from None
-        except (MemoryError, RuntimeError, ImportError) as error:
-            if not is_full_memory(error):
-                raise
-            say(f"error: there is not enough memory{f' ({error})' if str(error) else ''}")
-            raise typer.Exit(1) from None
         except (QFAError, ValueError) as error:
             say(f"error: {error}")
             raise typer.Exit(1) from None
+        except Exception as error:
+            _tell_full_memory(error)
 
 
 app = typer.Typer(
@@ -89,3 +86,13 @@ def main() -> None:
     except KeyboardInterrupt:  # during the imports before any command runs
         say("interrupted")
         sys.exit(130)
+    except Exception as error:  # before that too, while words become arguments
+        _tell_full_memory(error)
+
+
+def _tell_full_memory(error: Exception) -> NoReturn:
+    """End with a line if memory is full; any other error goes on its way."""
+    if not is_full_memory(error):
+        raise error
+    say(f"error: there is not enough memory{f' ({error})' if str(error) else ''}")
+    sys.exit(1)

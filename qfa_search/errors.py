@@ -30,12 +30,19 @@ class ExportError(QFAError):
 
 
 def is_full_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is full, that of a GPU too: torch has no kind for it."""
+    """Whether an error says that memory is full, that of a GPU too: torch has no kind for it.
+
+    So does one that was raised while such a one was handled: `torch.save` ends with another word.
+    """
     told = (
         *("can't allocate memory", "out of memory", "bad_alloc", "can't start new thread"),
         "could not create a primitive",  # of oneDNN, which says no more
         "failed to map segment",  # of the loader, where a library is imported late
+        "error return without exception set",  # of Python, where not even an error had room
     )
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError | ImportError) and any(words in str(error) for words in told)
-    )
+    kinds = RuntimeError | ImportError | SystemError
+    if isinstance(error, MemoryError) or (
+        isinstance(error, kinds) and any(words in str(error) for words in told)
+    ):
+        return True
+    return error.__context__ is not None and is_full_memory(error.__context__)

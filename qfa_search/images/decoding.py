@@ -14,15 +14,17 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps
 
 from predictors.files import file_digest
-from qfa_search.errors import CheckpointMismatchError, DataError
+from qfa_search.errors import CheckpointMismatchError, DataError, is_full_memory
 from qfa_search.images.names import printable
+from qfa_search.images.threads import in_threads
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF")
 SUFFIXES = (
@@ -54,9 +56,14 @@ def is_image(name: str) -> bool:
 
 @cache
 def _suffixes() -> tuple[str, ...]:
-    """`SUFFIXES`, without those that this Pillow was built without."""
-    has_avif = "avif" in features.modules and features.check("avif")
-    return tuple(s for s in SUFFIXES if s != ".avif" or has_avif)
+    """`SUFFIXES`, without those that this Pillow was built without or that do not load."""
+    try:
+        import_module("PIL._avif")
+    except ImportError as error:
+        if is_full_memory(error):  # it is there: its images belong to the others
+            raise
+        return tuple(s for s in SUFFIXES if s != ".avif")
+    return SUFFIXES
 
 
 @cache
@@ -200,7 +207,7 @@ def decode_all(
         DataError: They do not fit into memory, or too many cannot be read.
         CheckpointMismatchError: Some hold something else.
     """
-    from joblib import Parallel, cpu_count, delayed
+    from joblib import cpu_count
 
     shape = (len(names), channels, resolution, resolution)
     n_bytes = int(np.prod(shape, dtype=np.int64))
@@ -224,8 +231,7 @@ def decode_all(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of files that it can read all the same
-        parallel = Parallel(n_jobs=min(MOST_DECODERS, cpu_count()), backend="threading")
-        reasons = parallel(delayed(decode)(i) for i in range(len(names)))
+        reasons = in_threads(decode, range(len(names)), min(MOST_DECODERS, cpu_count()))
     check_same(root, [names[int(i)] for i in np.flatnonzero(is_other)], len(names))
     unreadable = [i for i, why in enumerate(reasons) if why is not None]
     if not unreadable:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from joblib import cpu_count
 
 from predictors.files import atomic_path, digest_of, file_digest
+from qfa_search.images.threads import in_threads
 
 DIGESTS_FILE = "digests.csv"
 MOST_READERS = 8
@@ -25,8 +25,7 @@ def content_digests(root: Path, names: Sequence[str]) -> list[str | None]:
         except OSError:
             return None
 
-    with ThreadPoolExecutor(min(MOST_READERS, cpu_count())) as pool:
-        return list(pool.map(digest, names))
+    return in_threads(digest, names, min(MOST_READERS, cpu_count()))
 
 
 def data_digest(rows: Sequence[tuple[str, str, str]]) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from qfa_search.images.layout import SplitName
 from qfa_search.images.memory import MEAN, STD
 from qfa_search.images.names import printable
 from qfa_search.images.opened_folder import OpenedFolder
+from qfa_search.images.threads import in_threads, one_ahead
 
 logger = logging.getLogger(__name__)
 
@@ -136,26 +137,22 @@ class FolderImages:
             CheckpointMismatchError: Some hold something else than `digests` say.
         """
         starts = range(0, len(self), batch_size)
-        with ThreadPoolExecutor(threads) as pool:
 
-            def submit(start: int) -> Iterator[dict[int, Tensor] | None]:
-                stop = min(start + batch_size, len(self))
-                return pool.map(lambda i: self._views(i, resolutions), range(start, stop))
+        def decoded(start: int) -> list[dict[int, Tensor] | None]:
+            numbers = range(start, min(start + batch_size, len(self)))
+            return in_threads(lambda i: self._views(i, resolutions), numbers, threads)
 
-            coming = submit(0) if len(self) else iter(())
-            for start in starts:
-                found = list(coming)
-                if start + batch_size < len(self):
-                    coming = submit(start + batch_size)
-                readable = [i for i, views in enumerate(found) if views is not None]
-                views = [view for view in found if view is not None]
-                if not views:
-                    raise DataError(
-                        f"none of {len(found)} images of a batch can be read, the first: "
-                        f"{printable(self.root / self.names[start])}"
-                    )
-                labels = torch.from_numpy(self.labels[start : start + batch_size][readable])
-                yield {r: _normalized([view[r] for view in views]) for r in resolutions}, labels
+        coming = one_ahead(partial(decoded, start) for start in starts)
+        for start, found in zip(starts, coming, strict=True):
+            readable = [i for i, views in enumerate(found) if views is not None]
+            views = [view for view in found if view is not None]
+            if not views:
+                raise DataError(
+                    f"none of {len(found)} images of a batch can be read, the first: "
+                    f"{printable(self.root / self.names[start])}"
+                )
+            labels = torch.from_numpy(self.labels[start : start + batch_size][readable])
+            yield {r: _normalized([view[r] for view in views]) for r in resolutions}, labels
 
     def _views(self, index: int, resolutions: Sequence[int]) -> dict[int, Tensor] | None:
         """uint8 `(3, r, r)` of one image for every resolution r; None if it cannot be read."""

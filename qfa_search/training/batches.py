@@ -7,10 +7,8 @@ that it would have seen, and a step can be prepared while another one runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -20,6 +18,7 @@ from torch import Tensor
 
 from qfa_search.images.memory import Images, resize
 from qfa_search.images.on_disk import FolderImages
+from qfa_search.images.threads import one_ahead
 from qfa_search.training.augment import Views, draw_views, n_views, shifted, show, view_of_all
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.policy import with_policy
@@ -170,15 +169,7 @@ def part_indices(
 
 def prefetched(tasks: Iterable[Callable[[], T]], *, is_eager: bool) -> Iterator[T]:
     """Results of `tasks` in order; when eager, each is computed in a thread one ahead."""
-    if not is_eager:
-        yield from (task() for task in tasks)
-        return
-    with ThreadPoolExecutor(1) as pool:
-        coming = (pool.submit(task) for task in tasks)
-        waiting = list(islice(coming, 1))
-        for task in chain(coming, [None]):
-            yield from (future.result() for future in waiting)
-            waiting = [] if task is None else [task]
+    return one_ahead(tasks) if is_eager else (task() for task in tasks)
 
 
 @torch.no_grad()

@@ -39,8 +39,12 @@ def commands(toy_run, sampled_run, image_folder, toy_space, toy_space_file, tmp_
     """What is killed or lacks something, by its name in the summary."""
     data = ("--data", image_folder)
     budget = ("--population", 24, "--generations", 3, "--max-mflops", 0.2, "--resume", "--quiet")
-    subnet = tmp_path_factory.mktemp("subnet") / "subnet.json"
+    subnet, other = (tmp_path_factory.mktemp("subnet") / f"{name}.json" for name in "ab")
     subnet.write_text(json.dumps(toy_space.smallest().to_dict()))
+    other.write_text(json.dumps(toy_space.largest().to_dict()))
+
+    def copied_run(folder):
+        shutil.copytree(sampled_run, folder / "net")
 
     alone = ("--processes", 1, "--resume", "--quiet", "--space", toy_space_file)
     export = ("export", subnet, "--supernet", toy_run, *data)
@@ -53,8 +57,11 @@ def commands(toy_run, sampled_run, image_folder, toy_space, toy_space_file, tmp_
         ),
         "search": Command(
             ("--supernet", "net", "--measure", 6, *data, *budget, "--out", "out"),
-            prepare=lambda folder: shutil.copytree(sampled_run, folder / "net"),
+            prepare=copied_run,
             is_done="holds an earlier result",
+        ),
+        "evaluate": Command(
+            ("evaluate", other, "--supernet", "net", *data, "--quiet"), prepare=copied_run
         ),
         "fit": Command(
             ("fit", "--samples", sampled_run / "samples.sqlite", "--out", "predictor.safetensors"),

@@ -1,4 +1,4 @@
-"""What a process may lack: room on the disk, the right to write."""
+"""What a process may lack: room on the disk, memory, the right to write."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+HANGS = 240  # seconds, many times what any command takes on a busy machine
 CAPABILITY_VERSION = 0x20080522  # of linux/capability.h, the third
 
 
@@ -20,6 +21,14 @@ def allow_file_bytes(n: int) -> None:
     """Let this process's files grow to `n` bytes."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (n, n))
+
+
+def allow_more_memory(n_bytes: int) -> None:
+    """Let this process have `n_bytes` of memory more than it has, and end it when it hangs."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * resource.getpagesize() + n_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    signal.alarm(HANGS)
 
 
 def obey_permissions() -> None:

@@ -1,9 +1,10 @@
-"""No room or no right to write: one clear line, and what was there is as it was."""
+"""No room, memory or right to write: one clear line, and what was there is as it was."""
 
 from __future__ import annotations
 
 import random
 import shutil
+import signal
 from collections import Counter
 from functools import partial
 
@@ -13,6 +14,7 @@ from tests.kills.killing import contents, new_folder
 from tests.kills.preloaded import run
 from tests.kills.shortages import (
     allow_file_bytes,
+    allow_more_memory,
     is_one_line,
     leave_room,
     obey_permissions,
@@ -20,9 +22,10 @@ from tests.kills.shortages import (
 )
 
 pytestmark = pytest.mark.slow
-NAMES = ("train", "sample", "search", "fit", "export onnx", "export c")
+NAMES = ("train", "sample", "search", "evaluate", "fit", "export onnx", "export c")
 SMALLEST = 4096  # bytes; the words of the error have to fit
 DISK = 16 * 2**20
+LEAST_MEMORY, MOST_MEMORY = 2**20, 40 * 2**20  # beyond what a command has when it begins
 DRAWN = ("front.png", "report.html")  # a word is enough where there is no room for these
 
 
@@ -66,7 +69,7 @@ def disk(tmp_path_factory):
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("name", ["train", "sample", "export onnx", "export c"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_full_disk(name, commands, whole, n_kills, tmp_path, disk, record_property):
     command, rng, outcomes = commands[name], random.Random(1), Counter()
     needed = sum(path.stat().st_size for path in whole(name).folder.rglob("*"))
@@ -91,6 +94,23 @@ def test_files_that_may_not_grow(name, commands, whole, n_kills, tmp_path, recor
         found = run(command.arguments, folder, prepare=limit)
         _check(found, folder, whole(name).contents, outcomes)
     record_property("files that may not grow", f"{name}: {dict(outcomes)}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_memory(name, commands, whole, n_kills, tmp_path, record_property):
+    command, rng, outcomes = commands[name], random.Random(3), Counter()
+    drawn = (rng.randint(LEAST_MEMORY, MOST_MEMORY) for _ in range(n_kills // 6))
+    for i, n_bytes in enumerate((LEAST_MEMORY, *drawn)):
+        folder = new_folder(command, tmp_path / f"short-{i}")
+        limit = partial(allow_more_memory, n_bytes)
+        found = run(command.arguments, folder, prepare=limit)
+        if found.code == -signal.SIGSEGV:  # torch's kernels do that, sometimes
+            outcomes["ended by a library"] += 1
+        else:
+            _check(found, folder, whole(name).contents, outcomes)
+        _ends_well(command, folder, whole(name).contents)
+    record_property("no memory", f"{name}: {dict(outcomes)}")
+    assert outcomes["refused"] > 0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from predictors.files import save_tensors
+from qfa_search import cli
 from qfa_search.cli import app
 from qfa_search.commands import tables
 from qfa_search.commands.tables import print_table
@@ -166,3 +167,15 @@ def test_full_memory_is_one_line_and_no_other_fault_is_hidden(error, is_told, mo
     assert (result.exception is error) != is_told
     told = f"error: there is not enough memory ({error})\n"
     assert result.stderr == (told if is_told else "")
+
+
+def test_full_memory_is_told_before_a_command_begins(monkeypatch, capsys):
+    def fail():
+        raise SystemError("error return without exception set")
+
+    monkeypatch.setattr(cli, "open_streams", lambda: None)
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("error: there is not enough memory")

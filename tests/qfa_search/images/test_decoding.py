@@ -107,6 +107,18 @@ def test_images_of_less_common_kinds_are_read(tmp_path, suffix):
     assert abs(found - [200, 100, 50]).max() < 12
 
 
+def test_a_codec_that_finds_no_memory_costs_no_image(monkeypatch):
+    def fail(name):
+        raise ImportError(told)
+
+    monkeypatch.setattr(decoding, "import_module", fail)
+    told = "cannot import name '_avif'"
+    assert set(decoding.SUFFIXES) - set(decoding._suffixes.__wrapped__()) == {".avif"}
+    told = "libavif.so.16: failed to map segment from shared object"
+    with pytest.raises(ImportError, match="failed to map"):
+        decoding._suffixes.__wrapped__()
+
+
 def test_of_an_animation_the_first_frame_is_taken(tmp_path):
     first, second = Image.new("RGB", (8, 8), "white"), Image.new("RGB", (8, 8), "black")
     for suffix in ("gif", "webp", "png"):
