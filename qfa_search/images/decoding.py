@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 from predictors.files import file_digest
 from qfa_search.errors import CheckpointMismatchError, DataError, is_full_memory
 from qfa_search.images.names import printable
-from qfa_search.images.threads import in_threads
+from qfa_search.images.threads import has_room, in_threads
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "AVIF")
 SUFFIXES = (
@@ -32,6 +32,7 @@ SUFFIXES = (
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 LARGEST_IMAGE = 64_000_000  # pixels that are decoded; RGBA takes four bytes each
+BYTES_OF_LARGEST_IMAGE = 4 * LARGEST_IMAGE
 LARGE_IMAGE = 4_000_000  # beyond it images are decoded one at a time
 STRIP = 2_000_000  # pixels that are converted at once
 LARGEST_SET_IN_MEMORY = 8 * 10**9
@@ -291,7 +292,13 @@ def side_and_channels(root: Path, names: Sequence[str]) -> tuple[int, int]:
 
 
 def reason(error: BaseException) -> str:
-    """Why an image cannot be read, in one line, without the path that is named beside it."""
+    """Why an image cannot be read, in one line, without the path that is named beside it.
+
+    Raises:
+        MemoryError: The image is not to blame, memory is full.
+    """
+    if isinstance(error, MemoryError) and not has_room(BYTES_OF_LARGEST_IMAGE):
+        raise error
     text = str(error)
     if text.startswith("cannot identify image file"):
         return "cannot identify image file"

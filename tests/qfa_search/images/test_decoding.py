@@ -202,6 +202,27 @@ def test_a_few_broken_images_are_left_out_with_one_warning(tmp_path, caplog):
     assert "\n" not in record.message
 
 
+@pytest.mark.parametrize("is_full", [False, True])
+def test_an_image_is_not_left_out_because_memory_is_full(tmp_path, caplog, monkeypatch, is_full):
+    for name in "abc":
+        Image.new("L", (4, 4)).save(tmp_path / f"{name}.png")
+
+    def fail_with_b(path, channels, resolution):
+        if path.stem == "b":
+            raise MemoryError
+        return decode_square(path, channels, resolution)
+
+    monkeypatch.setattr(decoding, "decode_square", fail_with_b)
+    monkeypatch.setattr(decoding, "has_room", lambda n_bytes: not is_full)
+    names = ["a.png", "b.png", "c.png"]
+    if is_full:
+        with pytest.raises(MemoryError):
+            decode_all(tmp_path, names, 1, 4)
+    else:
+        assert decode_all(tmp_path, names, 1, 4)[1].tolist() == [0, 2]
+        assert "1 of 3 images cannot be read and are left out" in caplog.text
+
+
 def test_a_truncated_jpeg_is_left_out(tmp_path, caplog):
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (64, 64)).astype(np.uint8)).save(tmp_path / "a.jpg")
