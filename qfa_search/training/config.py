@@ -12,7 +12,7 @@ from typing import Any, Literal
 from search_spaces.plain_data import finite_number, parse_toml, read_text, shown
 
 PRESETS = ("cifar10", "fashion-mnist", "own-images", "imagenet")
-OPTIMIZERS = ("adamw", "sgd")
+OPTIMIZERS = ("adamw", "muon", "sgd")
 PRECISIONS = ("float32", "bfloat16", "float16")
 SUBNET_LOSSES = ("mean", "sum")
 POLICIES = ("none", "randaugment")
@@ -51,7 +51,8 @@ class TrainConfig:
         batch_size: Images per part.
         parts: Batches per optimizer step.
         n_random: Random subnets per part beside the largest and the smallest.
-        optimizer: "adamw", or "sgd" with Nesterov momentum 0.9.
+        optimizer: "adamw", "muon" (Muon for dense convolutions, AdamW for everything else), or
+            "sgd" with Nesterov momentum 0.9.
         learning_rate: Peak of the rate with quantizers.
         float_learning_rate: Peak of the rate in floating point, teacher included.
         scale_rate_factor: Rate of weight steps over the rate of everything else.
@@ -88,7 +89,7 @@ class TrainConfig:
     batch_size: int = 64
     parts: int = 2
     n_random: int = 2
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "muon", "sgd"] = "adamw"
     learning_rate: float = 2e-3
     float_learning_rate: float = 2e-3
     scale_rate_factor: float = 0.1

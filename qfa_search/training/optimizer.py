@@ -5,37 +5,56 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from qfa_search.training.config import TrainConfig
+from qfa_search.training.muon import RATE_FACTOR, Muon
 
 ADAM_BETAS = (0.9, 0.99)
 SGD_MOMENTUM = 0.9
+MOST_COLOURS = 4  # channels of images: a layer that has no more is the first one
 
 
 def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW or SGD that decays weights only, and moves the weight steps slowly.
+    """The recipe's optimizer, which decays weights only, and moves the weight steps slowly.
 
     Weights are tensors of two and more dimensions that are called so; norms, biases, kernel
     transforms and quantizer parameters are not decayed.
     """
-    weights, scales, others = [], [], []
+    matrices: list[Tensor] = []
+    weights: list[Tensor] = []
+    scales: list[Tensor] = []
+    others: list[Tensor] = []
     for name, parameter in network.named_parameters():
         if name.endswith("weight") and parameter.dim() > 1:
-            weights.append(parameter)
+            is_orthogonal = config.optimizer == "muon" and _is_hidden_convolution(parameter)
+            (matrices if is_orthogonal else weights).append(parameter)
         elif name.endswith("weight_scale"):
             scales.append(parameter)
         else:
             others.append(parameter)
+    decay = config.weight_decay
     groups = [
-        {"params": weights, "weight_decay": config.weight_decay, "rate_factor": 1.0},
+        {
+            "params": matrices,
+            "weight_decay": decay,
+            "rate_factor": RATE_FACTOR,
+            "is_orthogonal": True,
+        },
+        {"params": weights, "weight_decay": decay, "rate_factor": 1.0},
         {"params": others, "weight_decay": 0.0, "rate_factor": 1.0},
         {"params": scales, "weight_decay": 0.0, "rate_factor": config.scale_rate_factor},
     ]
     groups = [group for group in groups if group["params"]]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=1.0, momentum=SGD_MOMENTUM, nesterov=True)
-    return torch.optim.AdamW(groups, lr=1.0, betas=ADAM_BETAS)
+    optimizer = Muon if config.optimizer == "muon" else torch.optim.AdamW
+    return optimizer(groups, lr=1.0, betas=ADAM_BETAS)
+
+
+def _is_hidden_convolution(weight: Tensor) -> bool:
+    """Whether it mixes channels of feature maps: neither depthwise, nor the stem, nor linear."""
+    return weight.dim() == 4 and weight.shape[1] > MOST_COLOURS
 
 
 def rate_share(step: int, n_steps: int, warmup_steps: int) -> float:

@@ -23,12 +23,13 @@ def test_norms_of_a_dense_teacher_do_not_decay(toy_space):
     )
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("name", ["adamw", "muon", "sgd"])
 def test_weight_steps_move_slowly(toy_space, name):
     config = TrainConfig(scale_rate_factor=0.25, optimizer=name)
     optimizer = make_optimizer(Supernet(toy_space), config)
     set_rate(optimizer, 0.4)
-    assert sorted({g["lr"] for g in optimizer.param_groups}) == pytest.approx([0.1, 0.4])
+    rates = [0.1, 0.4, 4.0] if name == "muon" else [0.1, 0.4]
+    assert sorted({g["lr"] for g in optimizer.param_groups}) == pytest.approx(rates)
 
 
 def test_the_rate_rises_then_falls_to_zero():
