@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from qfa_search.commands.progress import measuring_progress, search_progress
-from qfa_search.commands.terminal import say
+from qfa_search.commands.search_report import report
 from qfa_search.evolution.config import DEFAULT_CROSSOVER_PROB, DEFAULT_MUTATION_PROB, SearchConfig
 from qfa_search.front.objectives import Limits
-
-if TYPE_CHECKING:
-    from qfa_search.front.front import ParetoFront
 
 LIMITS = "Limits (hard: no member of the front exceeds one)"
 SEARCH = "Search"
@@ -304,7 +300,7 @@ def search(
                         on_start=on_start,
                         on_sample=on_sample,
                     )
-        _report(front, folder, as_json=as_json, quiet=quiet)
+        report(front, folder, as_json=as_json, quiet=quiet)
 
 
 @contextmanager
@@ -323,59 +319,6 @@ def _telling_how_to_go_on(folder: Path | None) -> Iterator[None]:
             err=True,
         )
         raise typer.Exit(130) from None
-
-
-def _report(front: ParetoFront, folder: Path, *, as_json: bool, quiet: bool) -> None:
-    """Write the front to `folder`, finishing its search, and print it."""
-    from qfa_search.front.folder import (
-        PAGE_NAME,
-        PICTURE_NAME,
-        remove_states,
-        write_front,
-        write_picture,
-    )
-
-    write_front(front, folder, resume=True)
-    if as_json:
-        typer.echo(json.dumps(front.to_dict(), indent=1, allow_nan=False))
-    else:
-        from qfa_search.commands.tables import print_front
-
-        print_front(front)
-    told = "front.json, front.csv"
-    with _only_a_word(folder / PICTURE_NAME):
-        write_picture(front, folder)
-        told += ", front.png"
-    if not quiet:
-        _warn_of_extrapolation(front)
-        say(f"written: {folder}/{told}")
-    page = folder / PAGE_NAME
-    with _only_a_word(page):
-        front.report(page)
-        if not quiet:
-            say(f"look at it: {page.resolve().as_uri()}")
-    remove_states(folder)
-
-
-@contextmanager
-def _only_a_word(path: Path) -> Iterator[None]:
-    """A picture or page that fails costs a word: the result itself is stored and shown."""
-    try:
-        yield
-    except Exception as error:  # whatever it is that a drawing library meets
-        say(f"no {path}: {error}")
-
-
-def _warn_of_extrapolation(front: ParetoFront) -> None:
-    import numpy as np
-
-    n = int((front.extrapolates & np.isnan(front.top1_measured)).sum())
-    if n:
-        typer.echo(
-            f"warning: {n} of {len(front)} subnets are far from all that the predictor was fitted "
-            "to (extrapolates in front.csv): measure them before you trust their top1",
-            err=True,
-        )
 
 
 def _refuse_search_options(ctx: typer.Context) -> None:
