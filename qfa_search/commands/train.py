@@ -226,7 +226,8 @@ def train(
             continue_steps=continue_steps,
             teacher=teacher,
             teacher_weights=teacher_weights,
-            teacher_epochs=recipe.get("teacher_epochs"),
+            preset=preset,
+            recipe=recipe,
             processes=processes,
         )
     except ValueError as error:

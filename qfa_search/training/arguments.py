@@ -29,7 +29,8 @@ def check_use(
     continue_steps: int | None,
     teacher: Path | None,
     teacher_weights: Path | None,
-    teacher_epochs: Setting | None,
+    preset: str | None,
+    recipe: Mapping[str, Setting],
     processes: int | None,
 ) -> None:
     """Nothing, if the arguments of a training go together.
@@ -52,16 +53,32 @@ def check_use(
             raise ValueError(f"--{option} fits a space to a folder: give one as --data")
     if teacher_weights is not None and teacher is not None:
         raise ValueError("--teacher-weights FILE is tuned as the teacher: give no --teacher")
-    if teacher_weights is not None and teacher_epochs == 0:
+    if teacher_weights is not None and recipe.get("teacher_epochs") == 0:
         raise ValueError("--teacher-weights FILE is tuned: give it more than 0 --teacher-epochs")
     if continue_steps is not None and init in (None, NO_START):
         raise ValueError("--continue needs --init DIR: the training that goes on")
-    if continue_steps is not None and space is not None:
-        raise ValueError("--continue goes without --space: that of --init stays")
-    if continue_steps is not None and with_minutes:
-        raise ValueError("--continue goes without --minutes: it says how many steps")
+    if continue_steps is not None:
+        _check_use_with_continue(
+            {"space": space, **fits, "preset": preset, "teacher-weights": teacher_weights},
+            recipe,
+            with_minutes=with_minutes,
+        )
     if processes is not None and processes < 1:
         raise ValueError(f"--processes must be at least 1, got {processes}")
+
+
+def _check_use_with_continue(
+    given: Mapping[str, object], recipe: Mapping[str, Setting], *, with_minutes: bool
+) -> None:
+    """Nothing, if a training that goes on is asked for nothing that `--init` settles."""
+    if with_minutes:
+        raise ValueError("--continue goes without --minutes: it says how many steps")
+    for option, value in given.items():
+        if value is not None:
+            raise ValueError(f"--continue goes without --{option}: that of --init stays")
+    if recipe:
+        names = ", ".join(recipe)
+        raise ValueError(f"--continue keeps the recipe of --init: give no other {names}")
 
 
 def recipe_for(name: str, recipe: Mapping[str, Setting], *, has_teacher: bool) -> TrainConfig:

@@ -178,7 +178,8 @@ def plan(
         continue_steps=continue_steps,
         teacher=teacher,
         teacher_weights=teacher_weights,
-        teacher_epochs=recipe.get("teacher_epochs"),
+        preset=preset,
+        recipe=recipe,
         processes=processes,
     )
     wanted = Wanted(ram_kb=fit_ram_kb, flash_kb=fit_flash_kb)

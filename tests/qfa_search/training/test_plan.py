@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -41,6 +42,22 @@ NO_CHOICE = {
         (
             {"continue_steps": 3, "init": "a", "with_minutes": True},
             "--continue goes without --minutes",
+        ),
+        (
+            {"continue_steps": 3, "init": "a", "space": "cifar10"},
+            "--continue goes without --space",
+        ),
+        (
+            {"continue_steps": 3, "init": "a", "preset": "cifar10"},
+            "--continue goes without --preset",
+        ),
+        (
+            {"continue_steps": 3, "init": "a", "teacher_weights": Path("a")},
+            "--continue goes without --teacher-weights",
+        ),
+        (
+            {"continue_steps": 3, "init": "a", "recipe": {"flip": True, "epochs": 2}},
+            "--continue keeps the recipe of --init: give no other flip, epochs",
         ),
         ({"processes": 0}, "--processes must be at least 1, got 0"),
         ({"recipe": {"flop": True}}, "the nearest is 'flip'"),
