@@ -159,7 +159,11 @@ def test_what_is_shortened_or_not_run_stands_on_a_page():
 
 def test_the_search_that_make_begins_is_one_that_runs(tmp_path, monkeypatch):
     told = subprocess.run(
-        ["make", "--dry-run", "search"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "--no-print-directory", "search"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert told.splitlines()[-1] == ".venv/bin/qfa-search --max-mflops 20"
     monkeypatch.chdir(tmp_path)
