@@ -9,6 +9,9 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
+from predictors import cost_arrays
+from predictors.costs import COST_COLUMNS
+from qfa_search import ParetoFront
 from search_spaces import SearchSpace, Stage
 
 # Property tests repeat exactly, and a busy machine fails none of them.
@@ -94,6 +97,23 @@ def toy_run(
     config = TrainConfig(float_epochs=3, mixed_epochs=1, epochs=2, batch_size=22, parts=1)
     train(toy_space, str(image_folder), out, config, on_step=lambda progress: None)
     return out
+
+
+@pytest.fixture
+def toy_front(toy_space: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A front of the cheapest and the largest subnet of the toy space."""
+    X = np.stack([toy_space.layout.lowest(), toy_space.layout.highest()])
+    unknown = np.full(2, np.nan)
+    path = tmp_path_factory.mktemp("front") / "front.json"
+    ParetoFront(
+        space=toy_space,
+        X=X,
+        costs=cost_arrays(toy_space, X, COST_COLUMNS),
+        top1_predicted=np.array([40.0, 60.0]),
+        top1_spread=unknown,
+        top1_measured=unknown,
+    ).save(path)
+    return path
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -188,6 +188,12 @@ def train(
     if not dry_run and (data is None or out is None):
         missing = "--data" if data is None else "--out"
         raise typer.BadParameter(f"missing option {missing} (only --dry-run does without)")
+    if images is not None and (not dry_run or data is not None):
+        raise typer.BadParameter(
+            "--images goes with --dry-run and without --data: that has its own"
+        )
+    if dry_run and minutes is not None:
+        raise typer.BadParameter("--dry-run goes without --minutes: it times the recipe as it is")
     from qfa_search.training.arguments import check_use
     from qfa_search.training.config import settings
     from qfa_search.training.estimate import told

@@ -54,7 +54,9 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """A matrix with the singular vectors of `matrix`, all singular values near 1 (0.7 to 1.2).
+    """A matrix with the singular vectors of `matrix` and all singular values near 1.
+
+    Those above 0.3 % of the norm end between 0.68 and 1.21, smaller ones below.
 
     References:
         Jordan et al., 2024 (the quintic Newton-Schulz iteration).

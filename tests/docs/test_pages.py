@@ -13,15 +13,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from predictors import cost_arrays
-from predictors.costs import COST_COLUMNS
-from qfa_search import ParetoFront
 from qfa_search.cli import app
 from qfa_search.deployment.emulator import cortex_m
 from qfa_search.images.fashion_mnist import DEBIAN_FOLDER
@@ -70,23 +66,6 @@ class Reader:
         with contextlib.redirect_stdout(io.StringIO()) as out:
             importlib.import_module(words[2]).main()
         self.told += out.getvalue()
-
-
-@pytest.fixture
-def toy_front(toy_space, tmp_path_factory):
-    """A front of the cheapest and the largest subnet of the toy space."""
-    X = np.stack([toy_space.layout.lowest(), toy_space.layout.highest()])
-    unknown = np.full(2, np.nan)
-    path = tmp_path_factory.mktemp("front") / "front.json"
-    ParetoFront(
-        space=toy_space,
-        X=X,
-        costs=cost_arrays(toy_space, X, COST_COLUMNS),
-        top1_predicted=np.array([40.0, 60.0]),
-        top1_spread=unknown,
-        top1_measured=unknown,
-    ).save(path)
-    return path
 
 
 @pytest.fixture

@@ -1,12 +1,9 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 import qfa_search
-from predictors import cost_arrays
-from predictors.costs import COST_COLUMNS
 from qfa_search.errors import DataError
 from qfa_search.images.sources import open_data
 from qfa_search.measuring.scoring import EVALUATION_BATCH
@@ -20,32 +17,18 @@ def _evaluated(network, image_folder):
     return qfa_search.evaluate(network, batches)
 
 
-@pytest.fixture
-def front(toy_run, toy_space, tmp_path):
-    X = np.stack([toy_space.layout.lowest(), toy_space.layout.highest()])
-    unknown = np.full(2, np.nan)
-    found = qfa_search.ParetoFront(
-        space=toy_space,
-        X=X,
-        costs=cost_arrays(toy_space, X, COST_COLUMNS),
-        top1_predicted=np.array([40.0, 60.0]),
-        top1_spread=unknown,
-        top1_measured=unknown,
-    )
-    found.save(tmp_path / "front.json")
-    return tmp_path / "front.json"
-
-
 @pytest.mark.parametrize(("member", "row"), [("0", 0), ("1", 1), ("knee", 0)])
-def test_the_network_is_the_one_that_was_measured(toy_run, image_folder, front, member, row):
-    network = qfa_search.network(toy_run, f"{front}:{member}", data=image_folder)
+def test_the_network_is_the_one_that_was_measured(toy_run, image_folder, toy_front, member, row):
+    network = qfa_search.network(toy_run, f"{toy_front}:{member}", data=image_folder)
     config = measure_config(toy_run / "supernet.safetensors", str(image_folder))
-    X = qfa_search.ParetoFront.load(front).X
+    X = qfa_search.ParetoFront.load(toy_front).X
     assert _evaluated(network, image_folder) == measure_all(config, X)[row]
 
 
-def test_a_subnet_a_member_and_a_file_give_the_same_network(toy_run, image_folder, front, tmp_path):
-    member = qfa_search.ParetoFront.load(front)[1]
+def test_a_subnet_a_member_and_a_file_give_the_same_network(
+    toy_run, image_folder, toy_front, tmp_path
+):
+    member = qfa_search.ParetoFront.load(toy_front)[1]
     file = tmp_path / "subnet.json"
     file.write_text(json.dumps(member.subnet.to_dict()))
     states = [
@@ -57,16 +40,18 @@ def test_a_subnet_a_member_and_a_file_give_the_same_network(toy_run, image_folde
 
 
 @pytest.mark.parametrize("end", ["", ":2", ":-1", ":first"])
-def test_a_front_without_the_index_of_a_member_names_no_subnet(toy_run, image_folder, front, end):
+def test_a_front_without_the_index_of_a_member_names_no_subnet(
+    toy_run, image_folder, toy_front, end
+):
     with pytest.raises(ValueError, match=r"front\.json"):
-        qfa_search.network(toy_run, f"{front}{end}", data=image_folder)
+        qfa_search.network(toy_run, f"{toy_front}{end}", data=image_folder)
 
 
 def test_the_images_are_by_default_those_that_the_supernet_names(
-    toy_run, image_folder, front, tmp_path, monkeypatch
+    toy_run, image_folder, toy_front, tmp_path, monkeypatch
 ):
     with pytest.raises(DataError, match="--data"):
-        qfa_search.network(toy_run, f"{front}:0")
+        qfa_search.network(toy_run, f"{toy_front}:0")
     shutil.copytree(image_folder, tmp_path / image_folder.name)
     monkeypatch.chdir(tmp_path)
-    assert qfa_search.network(toy_run, f"{front}:0").space.name == "toy"
+    assert qfa_search.network(toy_run, f"{toy_front}:0").space.name == "toy"

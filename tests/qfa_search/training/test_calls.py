@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 import qfa_search
@@ -33,3 +34,19 @@ def test_the_call_and_the_command_train_the_same_file(tmp_path, image_folder, to
     result = CliRunner().invoke(app, [*again, "--dry-run", "--set", "flop=1"])
     assert result.exit_code == 1
     assert "a recipe has no 'flop'; the nearest is 'flip'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--images", "5"], "--images goes with --dry-run and without --data"),
+        (["--images", "5", "--dry-run"], "--images goes with --dry-run and without --data"),
+        (["--minutes", "5", "--dry-run"], "--dry-run goes without --minutes"),
+    ],
+)
+def test_no_option_is_left_unheeded(tmp_path, options, told):
+    place = ["--data", str(tmp_path / "photos"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, ["train", *place, *options])
+    assert result.exit_code == 2
+    assert told in " ".join(result.output.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()

@@ -14,10 +14,11 @@ from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import recalibrate
 from qfa_search.supernet.storage import read_supernet
-from qfa_search.training.config import TrainConfig
+from qfa_search.training.config import OPTIMIZERS, TrainConfig
 from qfa_search.training.distributed import World
 from qfa_search.training.recipe import (
     TEACHER_FILE,
+    TUNING_RATES,
     _start_from,
     further_rounds,
     train_supernet,
@@ -285,3 +286,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path, image_folder, toy_space_file):
     assert "--resume" in errors
     assert "Traceback" not in errors
     assert (run / "float.ckpt").is_file()
+
+
+def test_tuning_has_a_rate_for_every_optimizer():
+    assert set(TUNING_RATES) == set(OPTIMIZERS)
