@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ FORMAT_VERSION = 1
 DIGEST_LENGTH = 16
 # The one key of the safetensors metadata: with several, their order would change from run to run.
 HEADER = "qfa-search"
+RESERVED_BYTES = 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A folder in `parent` that is gone with what is in it when the block ends, however it ends.
+
+    Also where the block took all memory: listing what is to be removed takes some, which is kept
+    aside until then.
+    """
+    reserve = bytearray(RESERVED_BYTES)
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+    try:
+        yield folder
+    finally:
+        del reserve
+        shutil.rmtree(folder)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from predictors.files import naming
+from predictors.files import naming, temporary_folder
 from qfa_search.deployment.formats import (
     DEFAULT_OPSET,
     ExportFormat,
@@ -89,11 +89,8 @@ def export(
         std=None if preprocessing is None else preprocessing.std,
     )
     options = replace(options, metadata=file_metadata(plan, preprocessing, origin))
-    temporary = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
-    with naming(path), temporary as folder:
-        written, verification = _written(
-            network, plan, Path(folder) / path.name, chosen, options, images
-        )
+    with naming(path), temporary_folder(path.parent, f".{path.name}.") as folder:
+        written, verification = _written(network, plan, folder / path.name, chosen, options, images)
         about = sidecar(
             plan,
             written,

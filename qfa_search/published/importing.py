@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 import search_spaces
 from predictors import COST_COLUMNS, AccuracyPredictor, cost_arrays
-from predictors.files import locked_folder
+from predictors.files import locked_folder, temporary_folder
 from qfa_search.errors import QFAError
 from qfa_search.front.front import ParetoFront
 from qfa_search.measuring.samples import Sample, Setting
@@ -80,12 +79,12 @@ def import_published(
         raise QFAError(f"{folder} has none of {', '.join(sources)}: give a clone of {SOURCE}")
     with _own_folder(out):
         _check_out(out)
-        with TemporaryDirectory(dir=out, prefix=TEMPORARY) as temporary:
-            _import(sources, found, Path(temporary), options, say)
+        with temporary_folder(out, TEMPORARY) as temporary:
+            _import(sources, found, temporary, options, say)
             (out / UNFINISHED).touch()
             for name in OUTPUTS:
-                if (Path(temporary) / name).exists():
-                    (Path(temporary) / name).replace(out / name)
+                if (temporary / name).exists():
+                    (temporary / name).replace(out / name)
         (out / UNFINISHED).unlink()
     for name in sources:
         if name not in found:

@@ -1,9 +1,12 @@
 import json
+import multiprocessing
 import os
 import resource
 import signal
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from predictors.files import (
     load_tensors,
     read_metadata,
     save_tensors,
+    temporary_folder,
     write_text,
 )
 
@@ -74,6 +78,30 @@ def test_an_interrupt_leaves_no_temporary_file(tmp_path):
     with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "f"):
         raise KeyboardInterrupt
     assert os.listdir(tmp_path) == []
+
+
+def _without_memory(parent):
+    """Run in a process of its own: take all memory in a folder that is to be temporary."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * resource.getpagesize() + 2**23
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    taken = []
+    with temporary_folder(parent, ".f.") as folder:
+        (folder / "part").write_text("x")
+        for size in (2**16, 2**13, 2**10):
+            with suppress(MemoryError):
+                while True:
+                    taken.append(bytearray(size))
+        (parent / "reached").touch()
+        raise MemoryError
+
+
+def test_a_temporary_folder_goes_where_all_memory_is_taken(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=_without_memory, args=[tmp_path])
+    process.start()
+    process.join()
+    assert process.exitcode == 1
+    assert os.listdir(tmp_path) == ["reached"]
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):
