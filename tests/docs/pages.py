@@ -23,11 +23,11 @@ class Step:
     """Something to type, or something that is shown.
 
     Attributes:
-        kind: A program, what it prints, a command, or lines of what commands print.
+        kind: A program, what it prints, lines of C, a command, or lines of what commands print.
         text: As it stands on the page; a command in one line.
     """
 
-    kind: Literal["python", "text", "shell", "shown"]
+    kind: Literal["python", "text", "c", "shell", "shown"]
     text: str
 
 
@@ -44,7 +44,7 @@ def steps(name: str) -> Iterator[Step]:
         kind, block = fence[1], fence[2]
         if kind == "sh":
             yield from _of_shell(block)
-        elif kind in ("python", "text"):
+        elif kind in ("python", "text", "c"):
             yield Step(kind, block)
         at = fence.end()
     yield from _indented(text[at:])

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from qfa_search.cli import app
 from qfa_search.deployment.emulator import cortex_m
+from qfa_search.deployment.host_c import host_compiler
 from qfa_search.images.fashion_mnist import DEBIAN_FOLDER
 from qfa_search.supernet.files import resolve_supernet
 from tests.docs.pages import FILES, ROOT, commands, named, page_text, shape, steps
@@ -89,6 +90,29 @@ def _keep_few_photos() -> None:
             path.unlink()
 
 
+def _run_c(text: str) -> None:
+    """Lines of C beside the files they include: both ways give the same class of an image."""
+    includes, lines = text.split("\n", 1)
+    stem = includes.removeprefix('#include "').removesuffix('.h"')
+    upper = stem.upper()
+    pixels = " * ".join(f"{upper}_{side}" for side in ("RESOLUTION", "RESOLUTION", "CHANNELS"))
+    program = f"""{includes}
+static uint8_t image[{pixels}];
+static int32_t logits[{upper}_CLASSES];
+int main(void) {{
+{lines}
+    for (int i = 0; i < {upper}_CLASSES; i++)
+        if (logits[i] > logits[class]) return 1;
+    return logits[class] == 0;
+}}
+"""
+    Path("main.c").write_text(program, encoding="utf-8")
+    compiler = host_compiler()
+    assert compiler is not None
+    subprocess.run([compiler, "-std=c99", "-Werror", "main.c", f"{stem}.c", "-o", stem], check=True)
+    subprocess.run([f"./{stem}"], check=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_page_is_followed_and_prints_what_it_says(
@@ -101,6 +125,8 @@ def test_a_page_is_followed_and_prints_what_it_says(
         pytest.skip("Fashion-MNIST is not installed (Debian's dataset-fashion-mnist)")
     if name in ("microcontroller", "costs") and not all(map(shutil.which, TOOLS)):
         pytest.skip(f"no Cortex-M toolchain: apt install {cortex_m.PACKAGES}")
+    if any(step.kind == "c" for step in steps(name)) and host_compiler() is None:
+        pytest.skip("no C compiler")
     monkeypatch.chdir(tmp_path)
     _prepare(name, image_folder)
     names: dict[str, object] = {}
@@ -114,6 +140,8 @@ def test_a_page_is_followed_and_prints_what_it_says(
                 _keep_few_photos()
         elif step.kind == "text":
             assert printed == step.text
+        elif step.kind == "c":
+            _run_c(step.text)
         elif step.kind == "shell":
             reader.types(step.text)
         else:
