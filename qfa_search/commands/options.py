@@ -7,7 +7,11 @@ from typing import Annotated
 import typer
 
 SupernetName = Annotated[
-    str | None, typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default.")
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Supernet: fashion-mnist (the default), cifar10, a file or a folder.",
+    ),
 ]
 Data = Annotated[
     str | None,

@@ -33,7 +33,10 @@ def search(
     ctx: typer.Context,
     supernet: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="Supernet; the bundled one by default."),
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Supernet: fashion-mnist (the default), cifar10, a file or a folder.",
+        ),
     ] = None,
     predictor: Annotated[
         Path | None,

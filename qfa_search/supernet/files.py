@@ -13,7 +13,7 @@ from qfa_search.errors import DataError
 from search_spaces import SearchSpace
 
 DEFAULT_SUPERNET = "fashion-mnist"
-BUNDLED_SUPERNETS = (DEFAULT_SUPERNET,)
+BUNDLED_SUPERNETS = (DEFAULT_SUPERNET, "cifar10")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

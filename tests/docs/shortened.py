@@ -31,6 +31,7 @@ MORE = {
     "qfa-search --max-minstructions 10 --latency-table cortex-m.csv": SEARCHED,
     "qfa-search latency --target cortex-m --mhz 100 --out cortex-m-ms.csv": "--networks 5",
     "qfa-search latency --target onnxruntime --out here.csv": "--networks 5",
+    "qfa-search --supernet cifar10 --max-mflops 7 --out runs/photos": SEARCHED,
     "qfa-search $published --max-published-mflops 20": SEARCHED,
     "qfa-search $published --max-mflops 20": SEARCHED,
     "python -m benchmarks.supernet_scores --split test --random 50": "--supernet {toy_run} "
@@ -42,6 +43,7 @@ MORE = {
 }
 
 PIP = "needs the network; CI installs the package with pip"
+CIFAR10 = "needs the 60,000 images of CIFAR-10; other pages do the same with others"
 NOT_RUN = {
     "make search # sets up .venv, searches the bundled supernet": f"{PIP}; its search is run",
     "make search # sets up .venv, searches the bundled supernet: qfa-search --max-mflops 20": (
@@ -60,6 +62,13 @@ NOT_RUN = {
     "on ImageNet; its own tests run it without",
     "python -m benchmarks.bundled --out runs/bundled": "takes one to three hours and has no "
     "shorter way; its own tests look at its commands",
+    "qfa-search --supernet cifar10 --max-mflops 7 --measure 10 --data cifar10-images --jobs 2 "
+    "--out runs/photos": CIFAR10,
+    "qfa-search evaluate --supernet cifar10 --data cifar10-images --split test --json "
+    "runs/photos/front.json > ours.json": CIFAR10,
+    "python -m benchmarks.supernet_scores --supernet cifar10 --data cifar10-images --split test "
+    "--jobs 2": CIFAR10,
+    "python -m benchmarks.cifar10_table --ours ours.json": CIFAR10,
     "export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1": "is for the next one",
     "torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 "
     "--max-restarts 3 -m qfa_search train --preset imagenet --space mobilenet-v3-w1.2 --data "
