@@ -34,15 +34,21 @@ def is_full_memory(error: BaseException) -> bool:
 
     So does one that was raised while such a one was handled: `torch.save` ends with another word.
     """
-    told = (
+    kinds = RuntimeError | ImportError | SystemError
+    if isinstance(error, MemoryError) or (
+        isinstance(error, kinds) and says_full_memory(str(error))
+    ):
+        return True
+    return error.__context__ is not None and is_full_memory(error.__context__)
+
+
+def says_full_memory(told: str) -> bool:
+    """Whether the words of a library's error say that memory is full."""
+    words = (
         *("can't allocate memory", "out of memory", "bad_alloc", "can't start new thread"),
+        "Failed to allocate memory",  # of onnxruntime
         "could not create a primitive",  # of oneDNN, which says no more
         "failed to map segment",  # of the loader, where a library is imported late
         "error return without exception set",  # of Python, where not even an error had room
     )
-    kinds = RuntimeError | ImportError | SystemError
-    if isinstance(error, MemoryError) or (
-        isinstance(error, kinds) and any(words in str(error) for words in told)
-    ):
-        return True
-    return error.__context__ is not None and is_full_memory(error.__context__)
+    return any(word in told for word in words)

@@ -83,7 +83,7 @@ class Classifier:
                 `qfa-search export` writes about pictures.
             OSError: It cannot be read.
         """
-        from qfa_search.deployment.engines import onnx_session
+        from qfa_search.deployment.engines import onnx_session, run_onnx
         from qfa_search.deployment.formats import export_format
         from qfa_search.deployment.onnx_graph import IMAGE, LOGITS
         from qfa_search.deployment.sidecar import KEY
@@ -107,11 +107,7 @@ class Classifier:
             ) from error
 
         def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:
-            try:
-                (found,) = session.run([LOGITS], {IMAGE: images})
-            except Exception as error:  # it has a dozen classes without a common one
-                told = " ".join(str(error).split())[:300]
-                raise ExportError(f"onnxruntime does not run {file}: {told}") from error
+            (found,) = run_onnx(session, [LOGITS], images, name=str(file))
             return np.asarray(found, dtype=np.float32)
 
         return cls(

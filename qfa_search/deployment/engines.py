@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from qfa_search.deployment.comparison import Engine, EngineRun
 from qfa_search.deployment.onnx_graph import IMAGE, LOGITS
 from qfa_search.deployment.plan import NetworkPlan
-from qfa_search.errors import ExportError
+from qfa_search.errors import ExportError, says_full_memory
 
 if TYPE_CHECKING:
     import onnxruntime
     import torch
     from onnx import GraphProto
 
+FATAL = 4  # the least that onnxruntime tells by itself; what it raises says the rest
 GRAPH_LEVELS = {
     "none": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -40,6 +41,7 @@ def onnx_session(
 
     Raises:
         ExportError: The runtime does not load it.
+        MemoryError: Memory is full.
     """
     import onnxruntime
 
@@ -47,18 +49,49 @@ def onnx_session(
     options.graph_optimization_level = getattr(
         onnxruntime.GraphOptimizationLevel, GRAPH_LEVELS[level]
     )
-    options.log_severity_level = 3
+    options.log_severity_level = FATAL
     options.intra_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # it has a dozen classes without a common one
         version = onnxruntime.__version__
         is_old = tuple(map(int, version.split(".")[:2])) < (1, 24)
-        raise ExportError(
-            f"onnxruntime {version} does not load {name or 'the model'}: "
-            f"{' '.join(str(error).split())[:300]}"
-            + ("; runtimes before 1.24 need --opset 21" if is_old else "")
-        ) from error
+        hint = "; runtimes before 1.24 need --opset 21" if is_old else ""
+        what = f"onnxruntime {version} does not load {name or 'the model'}"
+        raise _failure(what, error, hint) from error
+
+
+def run_onnx(
+    session: onnxruntime.InferenceSession,
+    outputs: Sequence[str],
+    images: NDArray[np.float32],
+    *,
+    name: str = "",
+) -> list[NDArray[Any]]:
+    """The outputs of a session of a file that this package wrote.
+
+    Args:
+        session: Of `onnx_session`.
+        outputs: Their names.
+        images: Its input.
+        name: What to call the file in an error.
+
+    Raises:
+        ExportError: The runtime does not run it.
+        MemoryError: Memory is full.
+    """
+    try:
+        found: list[NDArray[Any]] = session.run(list(outputs), {IMAGE: images})
+    except Exception as error:  # as many
+        raise _failure(f"onnxruntime does not run {name or 'the model'}", error) from error
+    return found
+
+
+def _failure(what: str, error: Exception, hint: str = "") -> ExportError | MemoryError:
+    """The error to raise for one of the runtime."""
+    told = " ".join(str(error).split())[:300]
+    is_full = isinstance(error, MemoryError) or says_full_memory(told)
+    return (MemoryError if is_full else ExportError)(f"{what}: {told}{hint}")
 
 
 def onnx_engine(path: Path, plan: NetworkPlan, level: str) -> Engine:
@@ -75,8 +108,8 @@ def onnx_engine(path: Path, plan: NetworkPlan, level: str) -> Engine:
     itself = onnx_session(content, level, name=str(path))
 
     def run(images: NDArray[np.float32]) -> EngineRun:
-        *codes, _ = told.run([*names, LOGITS], {IMAGE: images})
-        (logits,) = itself.run([LOGITS], {IMAGE: images})
+        *codes, _ = run_onnx(told, [*names, LOGITS], images, name=str(path))
+        (logits,) = run_onnx(itself, [LOGITS], images, name=str(path))
         return EngineRun(dict(zip(names.values(), codes, strict=True)), logits)
 
     return run

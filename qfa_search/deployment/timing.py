@@ -53,11 +53,11 @@ def onnxruntime_ms(plan: NetworkPlan) -> float:
     The tenth percentile of some runs.
 
     Raises:
-        ExportError: The runtime does not load the file.
+        ExportError: The runtime does not load or run the file.
     """
-    from qfa_search.deployment.engines import onnx_session
+    from qfa_search.deployment.engines import onnx_session, run_onnx
     from qfa_search.deployment.onnx_file import onnx_model
-    from qfa_search.deployment.onnx_graph import IMAGE
+    from qfa_search.deployment.onnx_graph import LOGITS
 
     session = onnx_session(onnx_model(plan).SerializeToString())
     side = plan.resolution
@@ -65,6 +65,6 @@ def onnxruntime_ms(plan: NetworkPlan) -> float:
     seconds = []
     for _ in range(WARM_UP + RUNS):
         before = time.perf_counter()
-        session.run(None, {IMAGE: image})
+        run_onnx(session, [LOGITS], image)
         seconds.append(time.perf_counter() - before)
     return float(1000 * np.percentile(seconds[WARM_UP:], TYPICAL))

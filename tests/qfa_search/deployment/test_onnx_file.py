@@ -6,8 +6,9 @@ import torch
 
 import predictors
 import search_spaces
-from qfa_search.deployment.engines import GRAPH_LEVELS, onnx_engine, onnx_session
+from qfa_search.deployment.engines import GRAPH_LEVELS, onnx_engine, onnx_session, run_onnx
 from qfa_search.deployment.onnx_file import onnx_model, stored_bits
+from qfa_search.deployment.onnx_graph import IMAGE, LOGITS
 from qfa_search.deployment.plan import network_plan
 from qfa_search.deployment.replay import replay
 from qfa_search.errors import ExportError
@@ -123,6 +124,20 @@ def test_nothing_that_runtimes_fuse_wrongly_stands_before_a_quantizer(toy_space)
 def test_what_the_runtime_does_not_load_is_one_line():
     with pytest.raises(ExportError, match=r"^onnxruntime [\d.]+ does not load m.onnx: [^\n]*$"):
         onnx_session(b"nothing", name="m.onnx")
+
+
+@pytest.mark.parametrize("level", ["all", "none"])
+def test_a_runtime_without_memory_is_one_error_and_prints_nothing_itself(level, capfd):
+    size = onnx.numpy_helper.from_array(np.array([2**50]), "size")
+    image = onnx.helper.make_tensor_value_info(IMAGE, onnx.TensorProto.FLOAT, [1])
+    logits = onnx.helper.make_tensor_value_info(LOGITS, onnx.TensorProto.FLOAT, ["n"])
+    node = onnx.helper.make_node("ConstantOfShape", ["size"], [LOGITS])
+    graph = onnx.helper.make_graph([node], "huge", [image], [logits], [size])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)])
+    model.ir_version = 10
+    with pytest.raises(MemoryError, match=r"^onnxruntime [^\n]*does not (load|run)[^\n]*$"):
+        run_onnx(onnx_session(model.SerializeToString(), level), [LOGITS], np.ones(1, np.float32))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_unknown_opset_is_refused(toy_space):
