@@ -38,9 +38,10 @@ def on_files(files: Files, config: Any) -> Files:
     }
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
-    for path in sorted((ROOT / "benchmarks" / "results").iterdir()):
+    benchmarks = ROOT / "benchmarks"
+    for path in sorted((benchmarks / "results").rglob("*")):
         if path.suffix in (".md", ".png", ".csv"):
-            name = f"results/{path.name}"
+            name = path.relative_to(benchmarks).as_posix()
             files.append(File.generated(config, name, abs_src_path=str(path)))
     return files
 
