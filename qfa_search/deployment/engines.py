@@ -82,7 +82,7 @@ def run_onnx(
     """
     try:
         found: list[NDArray[Any]] = session.run(list(outputs), {IMAGE: images})
-    except Exception as error:  # as many
+    except Exception as error:  # as above
         raise _failure(f"onnxruntime does not run {name or 'the model'}", error) from error
     return found
 

@@ -54,6 +54,7 @@ def onnxruntime_ms(plan: NetworkPlan) -> float:
 
     Raises:
         ExportError: The runtime does not load or run the file.
+        MemoryError: Memory is full.
     """
     from qfa_search.deployment.engines import onnx_session, run_onnx
     from qfa_search.deployment.onnx_file import onnx_model

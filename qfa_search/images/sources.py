@@ -76,7 +76,6 @@ def list_images(
     else:
         known = _known(starts)
         listed = split_folder(Path(source), split_seed, known=known, by_content=by_content)
-        _warn_of_unknown_images(listed, starts)
     _warn_of_other_classes(listed, starts)
     return listed
 
@@ -244,33 +243,19 @@ def _known(starts: Sequence[Path]) -> KnownImages:
     """What is stored beside supernets and teachers of the images that they were trained on."""
     known = KnownImages()
     for start in starts:
-        if start.is_file() and _has_its_split(start):
-            known = known.joined(read_known(start.with_name(SPLIT_FILE)))
-    return known
-
-
-def _has_its_split(start: Path) -> bool:
-    stored = start.with_name(SPLIT_FILE)
-    files = _start_metadata(start).get("split", {}).get("files")
-    return stored.is_file() and files in (None, file_digest(stored))
-
-
-def _shares_classes(start: Path, listed: Listed) -> bool:
-    """Whether these may be images that a supernet or teacher was trained on, by their classes."""
-    names = class_names(_start_metadata(start))
-    return names is None or not set(names).isdisjoint(listed.classes)
-
-
-def _warn_of_unknown_images(listed: Listed, starts: Sequence[Path]) -> None:
-    for start in starts:
         if not start.is_file():  # which is told where it is read
             continue
-        is_published = published_name(_start_metadata(start)) is not None
-        if not is_published and not _has_its_split(start) and _shares_classes(start, listed):
+        metadata = _start_metadata(start)
+        stored = start.with_name(SPLIT_FILE)
+        files = metadata.get("split", {}).get("files")
+        if stored.is_file() and files in (None, file_digest(stored)):
+            known = known.joined(read_known(stored))
+        elif published_name(metadata) is None:
             logger.warning(
                 "no split of %s lies beside it: images that it was trained on may be held out",
                 printable(start),
             )
+    return known
 
 
 def _warn_of_other_split(found: PublishedSet, starts: Sequence[Path]) -> None:
@@ -289,8 +274,7 @@ def _warn_of_other_classes(listed: Listed, starts: Sequence[Path]) -> None:
     """Log starts of as many classes, whose outputs are taken over, that mean something else."""
     for start in starts:
         names = class_names(_start_metadata(start)) or ()
-        is_alike = len(names) == len(listed.classes) and _shares_classes(start, listed)
-        if is_alike and names != listed.classes:
+        if len(names) == len(listed.classes) and names != listed.classes:
             both = zip(names, listed.classes, strict=True)
             one, other = next((a, b) for a, b in both if a != b)
             logger.warning(

@@ -199,14 +199,6 @@ def test_a_start_without_its_split_is_told(run, caplog):
     assert "images that it was trained on may be held out" in caplog.text
 
 
-def test_a_start_on_other_things_altogether_is_no_fault(run, caplog):
-    run[1].with_name(SPLIT_FILE).unlink()
-    for name, other in {"ant": "0", "mole": "1", "zebra": "2"}.items():
-        (run[0] / name).rename(run[0] / other)
-    list_images(str(run[0]), starts=[run[1]])
-    assert caplog.text == ""
-
-
 def test_other_classes_and_channels_are_refused(run):
     listed = list_images(str(run[0]))
     with pytest.raises(DataError, match="has 3 classes"):
