@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.claims.finished import FinishedRuns
+from benchmarks.claims.finished import FinishedRuns, Numbers
 from predictors.files import file_digest, read_metadata
 from qfa_search.errors import DataError
 from qfa_search.evolution.seen import genome_keys
@@ -22,13 +23,18 @@ from qfa_search.images.on_disk import FolderData
 from qfa_search.images.published_set import PublishedSet
 from qfa_search.images.sources import open_as_trained
 from qfa_search.measuring.evaluation import evaluate
-from qfa_search.measuring.parallel import Workers
+from qfa_search.measuring.parallel import Workers, run
 from qfa_search.measuring.result import Evaluation
 from qfa_search.measuring.samples import read_samples
 from qfa_search.measuring.sampling import measure_missing
 from qfa_search.measuring.scoring import EVALUATION_BATCH
 from qfa_search.measuring.store import SampleStore
-from qfa_search.measuring.subnets import MeasureConfig, measure_config
+from qfa_search.measuring.subnets import (
+    MeasureConfig,
+    measure_config,
+    measured_images,
+    measured_network,
+)
 from qfa_search.supernet.files import SupernetFiles
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import recalibrate
@@ -44,7 +50,7 @@ from qfa_search.training.teacher import (
     open_supernet_as_teacher,
 )
 from search_spaces import SearchSpace
-from search_spaces.arrays import Floats
+from search_spaces.arrays import Bools, Floats
 from search_spaces.genome import Genomes
 
 
@@ -176,9 +182,38 @@ class Bench:
         known = dict(zip(genome_keys(samples.X), samples.frame["top1"], strict=True))
         return np.array([known[key] for key in genome_keys(X)], dtype=np.float64)
 
+    def hits(self, X: Genomes, split: SplitName) -> Bools:
+        """Which images the subnets `X` of the supernet get right, `(n, n_images)`."""
+        config = self.measuring(split)
+        X = self.space.layout.canonicalize(X)
+        settings = {**self.settings, "split": split, "X": X.tolist()}
+
+        def find(_: Path) -> Numbers:
+            tasks = [(config, index, genome) for index, genome in enumerate(X)]
+            found = dict(run(_hits, tasks, Workers(jobs=self.jobs)))
+            return {"wrong": [np.flatnonzero(~found[index]).tolist() for index in sorted(found)]}
+
+        hits = np.ones((len(X), self.n_images(split)), dtype=bool)
+        for row, wrong in zip(
+            hits, self.runs.numbers("hits", settings, find)["wrong"], strict=True
+        ):
+            row[wrong] = False
+        return hits
+
     def n_images(self, split: SplitName) -> int:
         """Images of a split that is held out."""
         return len(self.held_out[split])
+
+
+@torch.inference_mode()
+def _hits(config: MeasureConfig, index: int, genome: NDArray[np.int64]) -> tuple[int, Bools]:
+    """Which images one subnet, row `index` of those asked for, gets right."""
+    subnet = read_supernet(config.supernet)[0].space.layout.decode(genome)
+    network = measured_network(config, subnet)
+    device = next(network.parameters()).device
+    batches = measured_images(config).batches(subnet.resolution, EVALUATION_BATCH)
+    right = [network(x.to(device)).argmax(1).cpu() == labels for x, labels in batches]
+    return index, torch.cat(right).numpy()
 
 
 def standard_error(top1: Floats | float, n_images: int) -> Floats:
@@ -193,6 +228,17 @@ def difference_error(a: Floats | float, b: Floats | float, n_images: int) -> Flo
     As if on different images. On the same ones it is smaller, so this asks for more.
     """
     return np.asarray(np.hypot(standard_error(a, n_images), standard_error(b, n_images)))
+
+
+def paired_gap(a: Bools, b: Bools) -> tuple[float, float]:
+    """By how much the top-1 of `a` is above that of `b`, and its standard error, points.
+
+    Both on the same images: `a` and `b` are `(n_images,)`, or `(n_pairs, n_images)` for the mean
+    over several pairs. An image that both get right, or both wrong, adds no error.
+    """
+    of_image = (np.atleast_2d(a).astype(float) - np.atleast_2d(b)).mean(axis=0)
+    error = of_image.std(ddof=1) / math.sqrt(len(of_image))
+    return 100 * float(of_image.mean()), 100 * float(error)
 
 
 def plus_minus(values: Floats, digits: int = 2) -> str:

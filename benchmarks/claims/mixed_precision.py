@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.claims.bench import Bench, difference_error, standard_error
+from benchmarks.claims.bench import Bench, paired_gap, standard_error
 from benchmarks.claims.fronts import MIXED, front_names, searched_front
 from benchmarks.claims.section import Row, Section
 from benchmarks.parts.report import COLOURS, markdown_table, new_figure, tidy
 from predictors import cost_arrays
+from search_spaces.arrays import Bools
 from search_spaces.genome import Genomes
 
 if TYPE_CHECKING:
@@ -47,14 +48,19 @@ class Member:
         place: Index of the cost.
         mflops: What it costs.
         val: Top-1 on validation.
-        test: Top-1 on test.
+        hits: Which test images it gets right, `(n_images,)`.
     """
 
     front: str
     place: int
     mflops: float
     val: float
-    test: float
+    hits: Bools
+
+    @property
+    def test(self) -> float:
+        """Top-1 on test."""
+        return 100 * float(self.hits.mean())
 
 
 def mixed_precision(bench: Bench, plan: MixedPlan, about: str) -> Section:
@@ -78,7 +84,7 @@ def mixed_precision(bench: Bench, plan: MixedPlan, about: str) -> Section:
     for place, X in candidates.items():
         top1 = bench.top1(X, "val")
         chosen[place], val[place] = X[top1.argmax()], float(top1.max())
-    test = bench.top1(np.array(list(chosen.values())), "test")
+    hits = bench.hits(np.array(list(chosen.values())), "test")
     mflops = _mflops(bench, np.array(list(chosen.values())))
     members = [
         Member(
@@ -86,7 +92,7 @@ def mixed_precision(bench: Bench, plan: MixedPlan, about: str) -> Section:
             place=i,
             mflops=float(mflops[k]),
             val=val[name, i],
-            test=float(test[k]),
+            hits=hits[k],
         )
         for k, (name, i) in enumerate(chosen)
     ]
@@ -109,7 +115,11 @@ def mixed_precision(bench: Bench, plan: MixedPlan, about: str) -> Section:
             "compared with the next cheaper mixed one.",
             "Top-1 on test ± binomial standard error (on validation; MFLOPs).",
             _table(members, limits, n_test),
-            verdict(members, n_test),
+            "Mixed minus uniform on test ± standard error of the difference, which is paired: "
+            "both subnets see the same images, and only those that one of them alone gets right "
+            "count. **Bold**: more than two standard errors.",
+            _gap_table(members, limits),
+            verdict(members),
             selection(members),
         ],
         rows=[
@@ -134,27 +144,37 @@ def near(costs: np.ndarray, limit: float, n: int) -> np.ndarray:
     return inside[-n:]
 
 
-def verdict(members: list[Member], n_images: int) -> str:
-    """Where mixed precision is ahead of each uniform one by more than two standard errors.
+def pairs_with(members: list[Member], name: str) -> dict[int, tuple[Member, Member]]:
+    """At each place the mixed member and that of the front `name`.
 
     Where the mixed front has no member, its next cheaper one is compared.
     """
     mixed: dict[int, Member] = {}
     for m in sorted((m for m in members if m.front == MIXED), key=lambda m: m.place):
         mixed.update({place: m for place in range(m.place, 1 + max(m.place for m in members))})
+    uniform = {m.place: m for m in members if m.front == name}
+    return {i: (mixed[i], uniform[i]) for i in sorted(uniform) if i in mixed}
+
+
+def uniform_fronts(members: list[Member]) -> list[str]:
+    """Names of the fronts that have a member somewhere, without the mixed one."""
+    return list(dict.fromkeys(m.front for m in members if m.front != MIXED))
+
+
+def verdict(members: list[Member]) -> str:
+    """Where mixed precision is ahead of each uniform one by more than two standard errors."""
     sentences, outcomes = [], []
-    for name in dict.fromkeys(m.front for m in members if m.front != MIXED):
-        pairs = [(mixed[m.place], m) for m in members if m.front == name and m.place in mixed]
+    for name in uniform_fronts(members):
+        pairs = list(pairs_with(members, name).values())
         if not pairs:
             continue
-        a, b = (np.array([pair[side].test for pair in pairs]) for side in (0, 1))
-        gap, error = a - b, difference_error(a, b, n_images)
+        gap, error = np.transpose([paired_gap(a.hits, b.hits) for a, b in pairs])
         ahead, behind = int((gap > 2 * error).sum()), int((gap < -2 * error).sum())
-        mean_error = float(np.sqrt((error**2).sum())) / len(gap)
-        outcomes.append((gap.mean() > 2 * mean_error, behind))
+        mean, mean_error = paired_gap(*(np.array([p[i].hits for p in pairs]) for i in (0, 1)))
+        outcomes.append((mean > 2 * mean_error, behind))
         sentences.append(
             f"{name}: ahead at {ahead}, level at {len(pairs) - ahead - behind}, behind at "
-            f"{behind} of {len(pairs)} costs, {gap.mean():+.2f} points in the mean (standard "
+            f"{behind} of {len(pairs)} costs, {mean:+.2f} points in the mean (standard "
             f"error {mean_error:.2f})"
         )
     if not outcomes:
@@ -193,6 +213,26 @@ def _table(members: list[Member], limits: np.ndarray, n_images: int) -> str:
             shown = m and f"{m.test:.2f} ± {error:.2f} ({m.val:.2f}; {m.mflops:.3f})"
             cells.append(shown or "")
         rows.append((f"{limit:.3f}", *cells))
+    return markdown_table(("MFLOPs at most", *names), rows)
+
+
+def _gap_table(members: list[Member], limits: np.ndarray) -> str:
+    names = uniform_fronts(members)
+    gaps = {
+        (name, i): paired_gap(a.hits, b.hits)
+        for name in names
+        for i, (a, b) in pairs_with(members, name).items()
+    }
+    shown = {
+        key: f"**{gap:+.2f}** ± {error:.2f}"
+        if abs(gap) > 2 * error
+        else f"{gap:+.2f} ± {error:.2f}"
+        for key, (gap, error) in gaps.items()
+    }
+    rows = [
+        (f"{limit:.3f}", *(shown.get((name, i), "") for name in names))
+        for i, limit in enumerate(limits)
+    ]
     return markdown_table(("MFLOPs at most", *names), rows)
 
 

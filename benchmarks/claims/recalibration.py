@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from benchmarks.claims.bench import Bench, Floats, plus_minus
+from benchmarks.claims.bench import Bench, plus_minus
 from benchmarks.claims.finished import Numbers
 from benchmarks.claims.section import Row, Section
 from benchmarks.parts.report import COLOURS, markdown_table, new_figure, tidy
@@ -21,6 +21,7 @@ from qfa_search.measuring.scoring import EVALUATION_BATCH
 from qfa_search.measuring.subnets import measure_all
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.recalibrate import recalibrate
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 if TYPE_CHECKING:

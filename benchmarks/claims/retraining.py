@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed, parallel_config
 
-from benchmarks.claims.bench import Bench, Floats, difference_error, standard_error
+from benchmarks.claims.bench import Bench, difference_error, standard_error
 from benchmarks.claims.finished import Numbers
 from benchmarks.claims.fronts import searched_front
 from benchmarks.claims.section import Row, Section
@@ -25,6 +25,7 @@ from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.training.config import TrainConfig, preset
 from qfa_search.training.distributed import World
 from qfa_search.training.phase import Phase, run_phase
+from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.claims.bench import Bench, Floats, plus_minus
+from benchmarks.claims.bench import Bench, plus_minus
 from benchmarks.claims.section import Row, Section
 from benchmarks.claims.supernet_trainings import (
     BATCHQUANT,
@@ -22,6 +22,7 @@ from benchmarks.claims.supernet_trainings import (
     trainings,
 )
 from benchmarks.parts.report import COLOURS, markdown_table, new_figure, tidy
+from search_spaces.arrays import Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

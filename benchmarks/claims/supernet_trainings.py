@@ -20,7 +20,7 @@ from benchmarks.claims.activation_steps import (
     LearnedStepSupernet,
     static_network,
 )
-from benchmarks.claims.bench import Bench, Floats
+from benchmarks.claims.bench import Bench
 from benchmarks.claims.finished import Numbers
 from benchmarks.supernet_scores import corners
 from predictors.files import atomic_path
@@ -32,6 +32,7 @@ from qfa_search.training.distributed import World
 from qfa_search.training.phase import Phase, Progress, run_phase
 from qfa_search.training.sandwich import sandwich
 from search_spaces import SearchSpace
+from search_spaces.arrays import Floats
 
 NAME = "stability"
 BATCHQUANT = "batchquant"

@@ -18,7 +18,7 @@ from benchmarks.claims.activation_steps import (
     quantize_by_step,
     static_network,
 )
-from benchmarks.claims.bench import Bench
+from benchmarks.claims.bench import Bench, paired_gap
 from benchmarks.claims.finished import FinishedRuns
 from benchmarks.claims.fronts import in_whole_space, searched_front, uniform_space
 from benchmarks.claims.mixed_precision import Member, near, places
@@ -230,16 +230,38 @@ def test_the_verdict_on_retraining_follows_the_numbers(gap, said):
     ],
 )
 def test_the_verdict_on_mixed_precision_follows_the_numbers(gaps, said):
-    members = [Member(front="mixed", place=0, mflops=1.0, val=90.0, test=89.0)]
+    members = [_member("mixed", 0, 8900)]
     for name, gap in zip(("2/2", "4/4"), gaps, strict=True):
-        members.append(Member(front=name, place=0, mflops=1.0, val=89.0, test=89.0 - gap))
-    assert said in mixed_verdict(members, 10_000)
+        members.append(_member(name, 0, 8900 - round(100 * gap)))
+    assert said in mixed_verdict(members)
+
+
+def test_a_small_gap_counts_where_both_subnets_are_right_on_the_same_images():
+    members = [_member("mixed", 0, 8900), _member("3/3", 0, 8880)]  # 20 images, one way
+    assert "ahead at 1, level at 0, behind at 0 of 1 costs, +0.20 points" in mixed_verdict(members)
+    members[1] = _member("3/3", 0, 8880, first=600)  # the same gap, of 620 images against 600
+    assert "ahead at 0, level at 1" in mixed_verdict(members)
+
+
+def test_a_paired_error_is_that_of_the_mean_over_images():
+    a, b = (
+        np.array([[1, 1, 0, 0], [1, 1, 1, 0]], bool),
+        np.array([[1, 0, 0, 0], [0, 1, 1, 0]], bool),
+    )
+    gap, error = paired_gap(a, b)  # of the images 0.5, 0.5, 0, 0
+    assert gap == 25
+    assert error == pytest.approx(100 * np.std([0.5, 0.5, 0, 0], ddof=1) / 2)
+
+
+def _member(front: str, place: int, n_right: int, first: int = 0) -> Member:
+    """A member that is right on `n_right` of 10,000 images, from image `first` on."""
+    hits = np.zeros(10_000, bool)
+    hits[first : first + n_right] = True
+    return Member(front=front, place=place, mflops=1.0 + place, val=90.0, hits=hits)
 
 
 def test_a_uniform_front_that_goes_further_is_compared_with_the_end_of_the_mixed_one():
-    members = [Member(front="mixed", place=0, mflops=1.0, val=90.0, test=89.0)]
-    members.append(Member(front="4/4", place=2, mflops=4.0, val=93.0, test=93.0))
-    text = mixed_verdict(members, 10_000)
+    text = mixed_verdict([_member("mixed", 0, 8900), _member("4/4", 2, 9300)])
     assert "behind at 1 of 1 costs, -4.00 points" in text
     assert "**does not hold**" in text
 
