@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks.claims.bench import Bench
+from benchmarks.claims.cures import CuresPlan, cures
 from benchmarks.claims.mixed_precision import MixedPlan, mixed_precision
 from benchmarks.claims.predictor_samples import PredictorPlan, predictor_samples
 from benchmarks.claims.recalibration import RecalibrationPlan, recalibration
@@ -30,13 +31,14 @@ from benchmarks.parts.report import command, machine
 from qfa_search.supernet.allocator import reuse_freed_memory
 from qfa_search.supernet.files import resolve_supernet
 
-Plan = StabilityPlan | RetrainingPlan | MixedPlan | RecalibrationPlan | PredictorPlan
+Plan = StabilityPlan | RetrainingPlan | MixedPlan | RecalibrationPlan | PredictorPlan | CuresPlan
 LETTERS = {
     "a": "stability",
     "b": "retraining",
     "c": "mixed",
     "d": "recalibration",
     "e": "predictor",
+    "f": "cures",
 }
 PLANS: dict[str, Plan] = {
     "stability": StabilityPlan(),
@@ -44,6 +46,7 @@ PLANS: dict[str, Plan] = {
     "mixed": MixedPlan(),
     "recalibration": RecalibrationPlan(),
     "predictor": PredictorPlan(),
+    "cures": CuresPlan(),
 }
 QUICK: dict[str, Plan] = {
     "stability": StabilityPlan(steps=20, float_steps=20, seeds=2, optimizers=("adamw",)),
@@ -53,6 +56,7 @@ QUICK: dict[str, Plan] = {
     "mixed": MixedPlan(places=3, candidates=1, population=40, generations=5),
     "recalibration": RecalibrationPlan(images=(0, 64, 128), draws=2, compared=4),
     "predictor": PredictorPlan(sizes=(50,), splits=2),
+    "cures": CuresPlan(steps=5, float_steps=20, seeds=2, mixed=2),
 }
 
 
@@ -69,6 +73,8 @@ def claim(name: str, plan: Plan) -> Callable[[Bench, str], Section]:
             return lambda bench, about: recalibration(bench, plan, about)
         case PredictorPlan():
             return lambda bench, about: predictor_samples(bench, plan, about)
+        case CuresPlan():
+            return lambda bench, about: cures(bench, plan, about)
 
 
 def plans(args: argparse.Namespace) -> dict[str, Plan]:
@@ -101,15 +107,15 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
     parser.add_argument("--supernet", help="name, file or folder; the bundled one by default")
     parser.add_argument("--data", default="fashion-mnist")
-    parser.add_argument("--teacher", type=Path, metavar="FILE", help="teaches (a) and (b)")
+    parser.add_argument("--teacher", type=Path, metavar="FILE", help="teaches (a), (b) and (f)")
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), metavar="DIR")
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"), metavar="DIR")
     parser.add_argument("--jobs", type=int, default=1, help="processes that train and measure")
-    parser.add_argument("--steps", type=int, help="of each training in (a)")
-    parser.add_argument("--float-steps", type=int, help="of the float start of (a)")
+    parser.add_argument("--steps", type=int, help="of each training in (a) and (f)")
+    parser.add_argument("--float-steps", type=int, help="of the float start of (a) and (f)")
     parser.add_argument("--batch-size", type=int, help="of trainings and recalibration")
-    parser.add_argument("--seeds", type=int, help="trainings of each variant in (a)")
-    parser.add_argument("--optimizers", nargs="+", choices=["adamw", "sgd"], help="of (a)")
+    parser.add_argument("--seeds", type=int, help="trainings of each variant in (a) and (f)")
+    parser.add_argument("--optimizers", nargs="+", choices=["adamw", "muon", "sgd"], help="of (a)")
     parser.add_argument("--subnets", type=int, help="of (b)")
     parser.add_argument("--epochs", type=float, help="of fine-tuning in (b)")
     parser.add_argument("--long-epochs", type=float, help="of the long training in (b)")

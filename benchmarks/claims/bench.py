@@ -40,7 +40,7 @@ from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.supernet.recalibrate import recalibrate
 from qfa_search.supernet.storage import read_supernet
 from qfa_search.training.batches import MemoryBatches, teacher_logits_in_memory
-from qfa_search.training.config import TrainConfig
+from qfa_search.training.config import PRESETS, TrainConfig, preset
 from qfa_search.training.recipe import TEACHER_BATCHES
 from qfa_search.training.teacher import (
     Teacher,
@@ -76,6 +76,16 @@ class Bench:
     def space(self) -> SearchSpace:
         """Space of the supernet."""
         return self.files.space()
+
+    @property
+    def preset_name(self) -> str:
+        """The preset that trainings follow: that of the space, or of own images."""
+        return self.space.name if self.space.name in PRESETS else "own-images"
+
+    @property
+    def recipe(self) -> TrainConfig:
+        """That preset, with images shown as they are, shifted and mirrored alone."""
+        return preset(self.preset_name, crop_share=1.0, colour=0.0, policy="none")
 
     @property
     def runs(self) -> FinishedRuns:

@@ -22,7 +22,7 @@ from qfa_search.images.layout import SplitName
 from qfa_search.supernet.allocator import reuse_freed_memory
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
-from qfa_search.training.config import TrainConfig, preset
+from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import World
 from qfa_search.training.phase import Phase, run_phase
 from search_spaces.arrays import Floats
@@ -86,7 +86,7 @@ def retraining(bench: Bench, plan: RetrainingPlan, about: str) -> Section:
     """Score subnets of the front as they are, fine-tuned and trained from scratch."""
     front = searched_front(bench, "mixed", plan.population, plan.generations)
     X = front[np.unique(np.linspace(0, len(front) - 1, plan.subnets).round().astype(int))]
-    config = preset("fashion-mnist", batch_size=plan.batch_size, parts=1)
+    config = replace(bench.recipe, batch_size=plan.batch_size, parts=1)
     top1: dict[str, dict[SplitName, Floats]] = {
         TAKEN: {split: bench.top1(X, split) for split in HELD_OUT}
     }

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.claims.bench import Bench, plus_minus
 from benchmarks.claims.section import Row, Section
 from benchmarks.claims.supernet_trainings import (
+    ADAMW_RATE,
     BATCHQUANT,
     MIXED_SHARE,
     NAME,
@@ -34,7 +35,7 @@ def stability(bench: Bench, plan: StabilityPlan, about: str) -> Section:
     return Section(
         name=NAME,
         title="BatchQuant against learned steps in supernet training",
-        parts=_parts(found, plan, about, bench.teacher_file is not None),
+        parts=_parts(found, bench, plan, about),
         rows=_rows(found, plan.windows),
         figure=_plot(found, plan.windows),
     )
@@ -98,7 +99,7 @@ def _mean_error(values: Floats) -> float:
     return float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.inf
 
 
-def _parts(found: list[Training], plan: StabilityPlan, about: str, has_teacher: bool) -> list[str]:
+def _parts(found: list[Training], bench: Bench, plan: StabilityPlan, about: str) -> list[str]:
     parts = [
         "Does a supernet that mixes 2, 3 and 4 bits train better with BatchQuant than with "
         "learned activation steps (LSQ), and do those diverge?",
@@ -107,7 +108,7 @@ def _parts(found: list[Training], plan: StabilityPlan, about: str, has_teacher: 
         f"{plan.float_steps} steps (largest subnet); all variants start from its weights, with "
         f"{plan.steps} steps of {plan.batch_size} images for each of the sandwich's subnets, the "
         f"first {MIXED_SHARE:.0%} with 32 bits as one more choice. Labels"
-        f"{' and the soft labels of a teacher' if has_teacher else ' alone, no teacher'}. "
+        f"{' and the soft labels of a teacher' if bench.teacher_file else ' alone, no teacher'}. "
         "*batchquant*: as released. *lsq*: a step per layer, kernel size and bit width, "
         "started at 2 mean|x| / sqrt(qmax) of the first batch, gradient times 1 / sqrt(n qmax). "
         "*lsq-released*: steps start at 1, whatever the data, and their gradient is not scaled, "
@@ -116,11 +117,7 @@ def _parts(found: list[Training], plan: StabilityPlan, about: str, has_teacher: 
         "A training *diverges* when a loss or gradient is no number (it ends there), or when "
         "the last tenth of its losses is no better than guessing.",
     ]
-    if "sgd" in plan.optimizers:
-        parts.append(
-            f"*adamw* is the preset's optimizer, rate and clip; *sgd* has Nesterov momentum, "
-            f"rate {SGD_RATE:g} and clip {SGD_CLIP:g}."
-        )
+    parts.append(" ".join(f"*{name}*: {_settings(name, bench)}." for name in plan.optimizers))
     for optimizer in plan.optimizers:
         chosen = [t for t in found if t.optimizer == optimizer]
         parts += [
@@ -134,6 +131,15 @@ def _parts(found: list[Training], plan: StabilityPlan, about: str, has_teacher: 
             seed_spread(chosen),
         ]
     return parts
+
+
+def _settings(optimizer: str, bench: Bench) -> str:
+    """What an optimizer changes in the preset."""
+    if optimizer == bench.recipe.optimizer:
+        return f"optimizer, rates and clip of the preset {bench.preset_name}"
+    if optimizer == "sgd":
+        return f"Nesterov momentum, rate {SGD_RATE:g} and clip {SGD_CLIP:g}"
+    return f"rate {ADAMW_RATE:g}"
 
 
 def _loss_table(found: list[Training], windows: int) -> str:

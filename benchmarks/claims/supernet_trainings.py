@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -33,6 +33,7 @@ from qfa_search.training.phase import Phase, Progress, run_phase
 from qfa_search.training.sandwich import sandwich
 from search_spaces import SearchSpace
 from search_spaces.arrays import Floats
+from search_spaces.genome import Genomes
 
 NAME = "stability"
 BATCHQUANT = "batchquant"
@@ -41,9 +42,10 @@ VARIANTS: dict[str, Callable[[SearchSpace], Supernet]] = {
     "lsq": lambda space: LearnedStepSupernet(space, LSQ_RULE),
     "lsq-released": lambda space: LearnedStepSupernet(space, RELEASED_RULE),
 }
-Optimizer = Literal["adamw", "sgd"]
+Optimizer = Literal["adamw", "muon", "sgd"]
 # What "sgd" changes in the preset: a high rate, and a clip that only stops explosions.
 SGD_RATE, SGD_CLIP = 0.1, 500.0
+ADAMW_RATE = preset("fashion-mnist").learning_rate
 MIXED_SHARE = 0.2  # of the steps has 32 bits as one more choice
 
 
@@ -56,7 +58,8 @@ class StabilityPlan:
         float_steps: Of the float network that all start from.
         batch_size: Images per step and subnet.
         seeds: Trainings of each variant.
-        optimizers: The preset's "adamw", "sgd" with a high rate, or both.
+        optimizers: "sgd" has a high rate; the others, where they are not the preset's, the rate
+            of the preset of Fashion-MNIST.
         windows: The loss is averaged over so many parts of the training.
     """
 
@@ -67,20 +70,14 @@ class StabilityPlan:
     optimizers: tuple[Optimizer, ...] = ("adamw", "sgd")
     windows: int = 20
 
-    def config(self, optimizer: Optimizer, seed: int) -> TrainConfig:
+    def config(self, recipe: TrainConfig, optimizer: Optimizer, seed: int) -> TrainConfig:
         """The recipe of one training."""
-        config = preset("fashion-mnist", batch_size=self.batch_size, parts=1, seed=seed)
-        if optimizer == "adamw":
-            return config
-        return preset(
-            "fashion-mnist",
-            batch_size=self.batch_size,
-            parts=1,
-            seed=seed,
-            optimizer="sgd",
-            learning_rate=SGD_RATE,
-            clip_norm=SGD_CLIP,
-        )
+        own = replace(recipe, batch_size=self.batch_size, parts=1, seed=seed, optimizer=optimizer)
+        if optimizer == recipe.optimizer:
+            return own
+        if optimizer == "sgd":
+            return replace(own, learning_rate=SGD_RATE, clip_norm=SGD_CLIP)
+        return replace(own, learning_rate=ADAMW_RATE, float_learning_rate=ADAMW_RATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,7 @@ def trainings(bench: Bench, plan: StabilityPlan) -> list[Training]:
 
     The variants of a seed start from the same float network.
     """
-    bench.source(plan.config("adamw", 0))  # images and soft labels, once for all processes
+    bench.source(start_config(bench, plan, 0))  # images and soft labels, once for all processes
     with parallel_config("loky", n_jobs=bench.jobs, inner_max_num_threads=1):
         starts = Parallel()(delayed(float_start)(bench, plan, seed) for seed in range(plan.seeds))
         found: list[Training] = Parallel()(
@@ -148,7 +145,7 @@ def training(
     bench: Bench, plan: StabilityPlan, variant: str, optimizer: Optimizer, seed: int, start: Path
 ) -> Training:
     """One training, or what is kept of it."""
-    config = plan.config(optimizer, seed)
+    config = plan.config(bench.recipe, optimizer, seed)
     settings = {
         **bench.settings,
         "start": start.stem,
@@ -158,7 +155,7 @@ def training(
     numbers = bench.runs.numbers(
         f"{NAME}-{variant}-{optimizer}-seed{seed}",
         settings,
-        lambda folder: train_variant(bench, variant, config, plan.steps, start, folder),
+        lambda folder: train_variant(bench, VARIANTS[variant], config, plan.steps, start, folder),
     )
     return Training(
         variant,
@@ -172,9 +169,14 @@ def training(
     )
 
 
+def start_config(bench: Bench, plan: StabilityPlan, seed: int) -> TrainConfig:
+    """The recipe of the float network of a seed: the preset's own optimizer."""
+    return plan.config(bench.recipe, bench.recipe.optimizer, seed)
+
+
 def float_start(bench: Bench, plan: StabilityPlan, seed: int) -> Path:
     """File with the weights of the float network that the trainings of a seed start from."""
-    config = plan.config("adamw", seed)
+    config = start_config(bench, plan, seed)
     settings = {**bench.settings, "steps": plan.float_steps, "recipe": asdict(config)}
 
     def run(folder: Path) -> Numbers:
@@ -208,16 +210,35 @@ def float_start(bench: Bench, plan: StabilityPlan, seed: int) -> Path:
 
 
 def train_variant(
-    bench: Bench, variant: str, config: TrainConfig, n_steps: int, start: Path, folder: Path
+    bench: Bench,
+    make: Callable[[SearchSpace], Supernet],
+    config: TrainConfig,
+    n_steps: int,
+    start: Path,
+    folder: Path,
+    *,
+    mixed_share: float = MIXED_SHARE,
+    subnets: Mapping[str, Genomes] | None = None,
 ) -> Numbers:
-    """Losses, gradient norms and final scores of one training; it may end in a NaN."""
+    """Losses, gradient norms and final scores of one training; it may end in a NaN.
+
+    Args:
+        bench: Supernet, images and teacher.
+        make: Makes the supernet of a space.
+        config: The recipe.
+        n_steps: Optimizer steps.
+        start: File with the weights of a float network.
+        folder: For unfinished work.
+        mixed_share: Of the steps that have 32 bits as one more choice.
+        subnets: Genomes by name that are scored; `corners` if not given.
+    """
     reuse_freed_memory()
     space = bench.space
     torch.manual_seed(config.seed)
-    supernet = VARIANTS[variant](space)
+    supernet = make(space)
     supernet.load_state_dict(torch.load(start, weights_only=True), strict=False)
     supernet.reset_weight_scales()
-    mixed = round(MIXED_SHARE * n_steps)
+    mixed = round(mixed_share * n_steps)
     phase = Phase(
         name="quantized",
         n_steps=n_steps,
@@ -244,8 +265,9 @@ def train_variant(
     losses, norms = read_trace(trace)
     top1: dict[str, float] = {}
     if not ended_early:
-        names, X = corners(space)
-        for name, genome in zip(names, X, strict=True):
+        if subnets is None:
+            subnets = dict(zip(*corners(space), strict=True))
+        for name, genome in subnets.items():
             subnet = space.layout.decode(genome)
             network = static_network(supernet, subnet)
             top1[name] = bench.score(network, subnet.resolution, "val").top1

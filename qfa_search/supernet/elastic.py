@@ -122,6 +122,10 @@ class ElasticLayer(nn.Module):
         """Row and column of the input quantizer of `spec` in its tables."""
         return self.kernel_sizes.index(spec.kernel_size), self.a_bit_widths.index(spec.bits.a_bits)
 
+    def norm_parameters(self, spec: LayerSpec) -> tuple[Tensor, Tensor]:
+        """Factor and shift of the norm, `(out_channels,)` each."""
+        return self.gamma[: spec.out_channels], self.beta[: spec.out_channels]
+
     def columns(self, tensor: str) -> tuple[int, ...]:
         """Bit widths that the columns of a tensor of this name stand for; none if no table."""
         if tensor == "weight_scale":
@@ -163,6 +167,6 @@ class ElasticLayer(nn.Module):
         else:
             x = F.conv2d(x, weight, bias, spec.stride, spec.kernel_size // 2, groups=spec.groups)
         if spec.has_norm:
-            gamma, beta = self.gamma[: spec.out_channels], self.beta[: spec.out_channels]
+            gamma, beta = self.norm_parameters(spec)
             x = F.batch_norm(x, None, None, gamma, beta, training=True, eps=NORM_EPS)
         return activate(x, spec.activation)

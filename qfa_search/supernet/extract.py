@@ -107,8 +107,9 @@ def copy_layer(source: ElasticLayer, target: StaticLayer, spec: LayerSpec) -> No
     if source.bias is not None and target.bias is not None:
         target.bias.copy_(source.bias[:out])
     if isinstance(target.norm, nn.BatchNorm2d):
-        target.norm.weight.copy_(source.gamma[:out])
-        target.norm.bias.copy_(source.beta[:out])
+        gamma, beta = source.norm_parameters(spec)
+        target.norm.weight.copy_(gamma)
+        target.norm.bias.copy_(beta)
         assert target.norm.running_mean is not None
         assert target.norm.running_var is not None
         target.norm.running_mean.copy_(source.running_mean[:out])

@@ -19,6 +19,9 @@ from benchmarks.claims.activation_steps import (
     static_network,
 )
 from benchmarks.claims.bench import Bench, paired_gap
+from benchmarks.claims.bit_norms import BitNormSupernet
+from benchmarks.claims.cures import grouped
+from benchmarks.claims.cures import verdict as cures_verdict
 from benchmarks.claims.finished import FinishedRuns
 from benchmarks.claims.fronts import in_whole_space, searched_front, uniform_space
 from benchmarks.claims.mixed_precision import Member, near, places
@@ -27,6 +30,7 @@ from benchmarks.claims.recalibration import enough
 from benchmarks.claims.retraining import TAKEN, Comparison, verdicts
 from benchmarks.claims.stability import stability, verdict
 from benchmarks.claims.supernet_trainings import (
+    VARIANTS,
     StabilityPlan,
     Training,
     float_start,
@@ -236,6 +240,41 @@ def test_the_verdict_on_mixed_precision_follows_the_numbers(gaps, said):
     assert said in mixed_verdict(members)
 
 
+def test_a_cure_is_told_by_its_gaps_within_seeds():
+    means = np.array([[70.0, 71.0, 69.9], [72.0, 73.2, 72.2], [65.0, 65.9, 64.8]])
+    text = cures_verdict(["the recipe", "a", "b"], {"mean": means})
+    assert "a: **helps** (+1.03 ± 0.09 points)" in text
+    assert "b: **no difference** (-0.03 ± 0.12 points)" in text
+    one_seed = cures_verdict(["the recipe", "a"], {"mean": means[:1, :2]})
+    assert "a: **no difference**" in one_seed
+
+
+def test_scores_are_averaged_over_groups_then_over_all():
+    groups = grouped(["2/2", "2/2", "mixed"], np.array([[[1.0, 3.0, 8.0]]]))
+    assert {name: values.tolist() for name, values in groups.items()} == {
+        "2/2": [[2.0]],
+        "mixed": [[8.0]],
+        "mean": [[5.0]],
+    }
+
+
+def test_norms_per_bit_width_start_as_one_norm_and_are_extracted(toy_space):
+    torch.manual_seed(0)
+    supernet = BitNormSupernet(toy_space)
+    subnet = toy_space.largest()
+    x = torch.randn(4, toy_space.input_channels, subnet.resolution, subnet.resolution)
+    one = Supernet(toy_space)
+    one.load_state_dict(supernet.state_dict(), strict=False)
+    assert torch.equal(supernet(x, subnet), one(x, subnet))
+    for name, parameter in supernet.named_parameters():
+        if "bit_" in name:
+            torch.nn.init.uniform_(parameter, 0.5, 1.5)
+    network = static_network(supernet, subnet)
+    recalibrate(network, [(x, torch.zeros(4, dtype=torch.long))], 1)
+    assert torch.allclose(network(x), supernet(x, subnet), atol=1e-4)
+    assert not torch.allclose(supernet(x, subnet), one(x, subnet), atol=1e-2)
+
+
 def test_a_small_gap_counts_where_both_subnets_are_right_on_the_same_images():
     members = [_member("mixed", 0, 8900), _member("3/3", 0, 8880)]  # 20 images, one way
     assert "ahead at 1, level at 0, behind at 0 of 1 costs, +0.20 points" in mixed_verdict(members)
@@ -323,7 +362,9 @@ def test_every_claim_runs_and_a_second_call_reads_what_is_finished(
         *["--teacher", str(supernet_folder / "supernet.safetensors")],
     ]
     main([*arguments, "--only", "a,d"])
-    assert "Not run yet: retraining, mixed, predictor." in (tmp_path / "claims.md").read_text()
+    assert (
+        "Not run yet: retraining, mixed, predictor, cures." in (tmp_path / "claims.md").read_text()
+    )
     main([*arguments, "--only", "b,c,e"])
     text = (tmp_path / "claims.md").read_text()
     assert text.strip() in capsys.readouterr().out
@@ -366,13 +407,19 @@ def test_a_training_that_diverges_is_a_result(bench, monkeypatch):
 def test_an_interrupted_training_goes_on_and_ends_alike(bench, monkeypatch, tmp_path):
     plan = StabilityPlan(steps=5, float_steps=2, batch_size=22, seeds=1)
     start = float_start(bench, plan, 0)
-    arguments = (bench, "lsq", plan.config("adamw", 0), plan.steps, start)
+    arguments = (
+        bench,
+        VARIANTS["lsq"],
+        plan.config(bench.recipe, "adamw", 0),
+        plan.steps,
+        start,
+    )
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     whole.mkdir()
     cut.mkdir()
     expected = train_variant(*arguments, whole)
 
-    batches = type(bench.source(plan.config("adamw", 0)))
+    batches = type(bench.source(plan.config(bench.recipe, "adamw", 0)))
     draw = batches.batch
 
     def interrupted(self, step, part, resolutions):
@@ -389,5 +436,5 @@ def test_an_interrupted_training_goes_on_and_ends_alike(bench, monkeypatch, tmp_
 
 def test_claims_are_chosen_by_letter_or_name():
     assert chosen("a,predictor") == ["stability", "predictor"]
-    with pytest.raises(Exception, match="unknown claim 'f'"):
-        chosen("f")
+    with pytest.raises(Exception, match="unknown claim 'g'"):
+        chosen("g")
