@@ -179,7 +179,7 @@ def verdict(names: list[str], groups: Mapping[str, Floats]) -> str:
 def _top1(bench: Bench, plan: CuresPlan, name: str, seed: int, start: Any) -> list[float]:
     """Scores of one training, in the order of `scored`."""
     cure = CURES[name]
-    config = replace(start_config(bench, plan.start, seed), **cure.changes)
+    config = replace(start_config(bench, plan.start, seed), **{"n_random": 2, **cure.changes})
     _, X = scored(bench.space, plan.mixed)
     settings = {
         **bench.settings,
