@@ -56,7 +56,7 @@ QUICK: dict[str, Plan] = {
     "mixed": MixedPlan(places=3, candidates=1, population=40, generations=5),
     "recalibration": RecalibrationPlan(images=(0, 64, 128), draws=2, compared=4),
     "predictor": PredictorPlan(sizes=(50,), splits=2),
-    "cures": CuresPlan(steps=5, float_steps=20, seeds=2, mixed=2),
+    "cures": CuresPlan(steps=3, float_steps=20, seeds=1, mixed=1),
 }
 
 

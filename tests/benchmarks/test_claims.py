@@ -365,7 +365,7 @@ def test_every_claim_runs_and_a_second_call_reads_what_is_finished(
     assert (
         "Not run yet: retraining, mixed, predictor, cures." in (tmp_path / "claims.md").read_text()
     )
-    main([*arguments, "--only", "b,c,e"])
+    main([*arguments, "--only", "b,c,e,f"])
     text = (tmp_path / "claims.md").read_text()
     assert text.strip() in capsys.readouterr().out
     assert "Not run yet" not in text
