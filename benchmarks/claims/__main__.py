@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", type=chosen, metavar="a,b", help="default: all, in order")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
-    parser.add_argument("--supernet", help="name, file or folder; the bundled one by default")
+    parser.add_argument("--supernet", default="fashion-mnist", help="name, file or folder")
     parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--teacher", type=Path, metavar="FILE", help="teaches (a), (b) and (f)")
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), metavar="DIR")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from qfa_search.quantizers.functional import SMALLEST_STEP, integer_range, lsq
 from qfa_search.supernet.elastic import ElasticLayer
 from qfa_search.supernet.extract import StaticLayer, StaticNetwork, extract
 from qfa_search.supernet.mobilenet_v3 import Supernet, key
-from search_spaces import LayerBits, LayerSpec, SearchSpace, Subnet, layer_specs
+from search_spaces import LayerBits, LayerSpec, SearchSpace, Subnet
 from search_spaces.subnet import FLOAT_BITS
 
 
@@ -120,25 +121,9 @@ class LearnedStepLayer(ElasticLayer):
         )
 
 
-class LearnedStepSupernet(Supernet):
-    """A supernet with learned activation steps."""
-
-    def __init__(self, space: SearchSpace, rule: StepRule) -> None:
-        """Random weights from torch's global generator."""
-        super().__init__(space)
-        self.layers = nn.ModuleDict(
-            {
-                key(spec): LearnedStepLayer(
-                    spec,
-                    self.layer(spec).kernel_sizes,
-                    self.layer(spec).w_bit_widths,
-                    self.layer(spec).a_bit_widths,
-                    rule,
-                )
-                for spec in layer_specs(space, space.largest())
-            }
-        )
-        self.reset_weight_scales()
+def learned_step_supernet(space: SearchSpace, rule: StepRule) -> Supernet:
+    """A supernet with learned activation steps, random weights from torch's global generator."""
+    return Supernet(space, partial(LearnedStepLayer, rule=rule))
 
 
 class FixedStep(nn.Module):

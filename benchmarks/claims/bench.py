@@ -84,8 +84,8 @@ class Bench:
 
     @property
     def recipe(self) -> TrainConfig:
-        """That preset, with images shown as they are, shifted and mirrored alone."""
-        return preset(self.preset_name, crop_share=1.0, colour=0.0, policy="none")
+        """That preset as long as is asked, with images as they are, shifted and mirrored alone."""
+        return preset(self.preset_name, steps=0, crop_share=1.0, colour=0.0, policy="none")
 
     @property
     def runs(self) -> FinishedRuns:

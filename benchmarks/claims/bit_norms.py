@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from qfa_search.supernet.elastic import ElasticLayer
-from qfa_search.supernet.mobilenet_v3 import Supernet, key
-from search_spaces import LayerSpec, SearchSpace, layer_specs
+from qfa_search.supernet.mobilenet_v3 import Supernet
+from search_spaces import LayerSpec, SearchSpace
 
 
 class BitNormLayer(ElasticLayer):
@@ -39,21 +39,6 @@ class BitNormLayer(ElasticLayer):
         return gamma * self.bit_gamma[column, :out], beta + self.bit_beta[column, :out]
 
 
-class BitNormSupernet(Supernet):
-    """A supernet with norms per bit width."""
-
-    def __init__(self, space: SearchSpace) -> None:
-        """Random weights from torch's global generator."""
-        super().__init__(space)
-        self.layers = nn.ModuleDict(
-            {
-                key(spec): BitNormLayer(
-                    spec,
-                    self.layer(spec).kernel_sizes,
-                    self.layer(spec).w_bit_widths,
-                    self.layer(spec).a_bit_widths,
-                )
-                for spec in layer_specs(space, space.largest())
-            }
-        )
-        self.reset_weight_scales()
+def bit_norm_supernet(space: SearchSpace) -> Supernet:
+    """A supernet with norms per bit width, random weights from torch's global generator."""
+    return Supernet(space, BitNormLayer)

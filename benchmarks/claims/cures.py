@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed, parallel_config
 
 from benchmarks.claims.bench import Bench
-from benchmarks.claims.bit_norms import BitNormSupernet
+from benchmarks.claims.bit_norms import bit_norm_supernet
 from benchmarks.claims.section import Row, Section
 from benchmarks.claims.supernet_trainings import (
     MIXED_SHARE,
@@ -65,7 +65,7 @@ CURES = {
     "no 32 bits": Cure(about="only the space's own bit widths, from the first step", mixed_share=0),
     "norms per bits": Cure(
         about="a factor and a shift of every norm for each bit width of the layer's input",
-        make=BitNormSupernet,
+        make=bit_norm_supernet,
     ),
 }
 

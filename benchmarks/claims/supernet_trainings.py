@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from joblib import Parallel, delayed, parallel_config
 from benchmarks.claims.activation_steps import (
     LSQ_RULE,
     RELEASED_RULE,
-    LearnedStepSupernet,
+    learned_step_supernet,
     static_network,
 )
 from benchmarks.claims.bench import Bench
@@ -39,8 +40,8 @@ NAME = "stability"
 BATCHQUANT = "batchquant"
 VARIANTS: dict[str, Callable[[SearchSpace], Supernet]] = {
     BATCHQUANT: Supernet,
-    "lsq": lambda space: LearnedStepSupernet(space, LSQ_RULE),
-    "lsq-released": lambda space: LearnedStepSupernet(space, RELEASED_RULE),
+    "lsq": partial(learned_step_supernet, rule=LSQ_RULE),
+    "lsq-released": partial(learned_step_supernet, rule=RELEASED_RULE),
 }
 Optimizer = Literal["adamw", "muon", "sgd"]
 # What "sgd" changes in the preset: a high rate, and a clip that only stops explosions.

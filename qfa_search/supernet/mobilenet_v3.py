@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -13,6 +13,8 @@ from qfa_search.supernet.elastic import ElasticLayer
 from search_spaces import LayerSpec, SearchSpace, Subnet, layer_specs
 
 Maps = TypeVar("Maps", Tensor, Chunks)
+# Largest spec, kernel sizes, bit widths of weights and of activations.
+MakeLayer = Callable[[LayerSpec, Sequence[int], Sequence[int], Sequence[int]], ElasticLayer]
 
 
 class Supernet(nn.Module):
@@ -27,13 +29,13 @@ class Supernet(nn.Module):
             with "/" for ".".
     """
 
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, make_layer: MakeLayer = ElasticLayer) -> None:
         """Random weights from torch's global generator, quantizers set from them."""
         super().__init__()
         self.space = space
         self.layers = nn.ModuleDict(
             {
-                key(spec): ElasticLayer(spec, *_elastic_choices(space, spec))
+                key(spec): make_layer(spec, *_elastic_choices(space, spec))
                 for spec in layer_specs(space, space.largest())
             }
         )
