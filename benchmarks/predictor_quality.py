@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Fit everything, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, metavar="FILE", help="CSV of the ImageNet pool")
-    parser.add_argument("--samples", type=Path, metavar="FILE", help="default: the bundled ones")
+    parser.add_argument("--samples", type=Path, metavar="FILE", help="default: fashion-mnist's")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 200, 500, 1000])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--models", nargs="+", choices=(OURS, *BASELINES))

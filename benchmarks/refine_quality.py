@@ -192,7 +192,7 @@ def plot(found: pd.DataFrame) -> Figure:
 def main(arguments: list[str] | None = None) -> None:
     """Compare, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--samples", type=Path, metavar="FILE", help="default: the bundled ones")
+    parser.add_argument("--samples", type=Path, metavar="FILE", help="default: fashion-mnist's")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--start", type=int, default=100, help="samples of the first predictor")
     parser.add_argument("--batch", type=int, default=16, help="subnets measured per round")
@@ -204,7 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), metavar="DIR")
     arguments = sys.argv[1:] if arguments is None else arguments
     args = parser.parse_args(arguments)
-    data = supernet_samples(args.samples or resolve_supernet().samples)
+    data = supernet_samples(args.samples or resolve_supernet("fashion-mnist").samples)
     plan = Plan(
         n_start=args.start,
         batch=args.batch,

@@ -198,7 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Search everything, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, metavar="FILE", help="CSV of the ImageNet pool")
-    parser.add_argument("--samples", type=Path, metavar="FILE", help="default: the bundled ones")
+    parser.add_argument("--samples", type=Path, metavar="FILE", help="default: fashion-mnist's")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--replay-seeds", type=int, default=5, help="0 leaves the replay out")
     parser.add_argument("--replay-budget", type=int, default=500, help="subnets measured")

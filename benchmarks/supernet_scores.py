@@ -38,7 +38,7 @@ def corners(space: SearchSpace) -> tuple[list[str], Genomes]:
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--supernet", help="name, file or folder; the bundled one by default")
+    parser.add_argument("--supernet", default="fashion-mnist", help="name, file or folder")
     parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--split", choices=["val", "test"], default="val")
     parser.add_argument("--jobs", type=int, default=1)

@@ -87,7 +87,7 @@ def available(pool: Path | None, samples: Path | None) -> tuple[list[MeasuredSub
 
     Args:
         pool: CSV of the ImageNet pool, if given.
-        samples: Samples file; that of the bundled supernet by default.
+        samples: Samples file; those of the bundled fashion-mnist by default.
     """
     found, missing = [], []
     if pool is not None and pool.is_file():
@@ -95,7 +95,7 @@ def available(pool: Path | None, samples: Path | None) -> tuple[list[MeasuredSub
     else:
         what = f"there is no {pool.name}" if pool else "no CSV of measured subnets was passed"
         missing.append(f"ImageNet pool: {what} (--data FILE).")
-    samples = resolve_supernet().samples if samples is None else samples
+    samples = resolve_supernet("fashion-mnist").samples if samples is None else samples
     if samples.is_file():
         found.append(supernet_samples(samples))
     else:

@@ -10,7 +10,7 @@ SupernetName = Annotated[
     str | None,
     typer.Option(
         metavar="NAME|FILE",
-        help="Supernet: fashion-mnist (the default), cifar10, a file or a folder.",
+        help="Supernet: cifar10 (the default), fashion-mnist, a file or a folder.",
     ),
 ]
 Data = Annotated[

@@ -35,7 +35,7 @@ def search(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Supernet: fashion-mnist (the default), cifar10, a file or a folder.",
+            help="Supernet: cifar10 (the default), fashion-mnist, a file or a folder.",
         ),
     ] = None,
     predictor: Annotated[

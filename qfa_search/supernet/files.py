@@ -12,8 +12,8 @@ from predictors.files import identity, read_metadata
 from qfa_search.errors import DataError
 from search_spaces import SearchSpace
 
-DEFAULT_SUPERNET = "fashion-mnist"
-BUNDLED_SUPERNETS = (DEFAULT_SUPERNET, "cifar10")
+DEFAULT_SUPERNET = "cifar10"
+BUNDLED_SUPERNETS = (DEFAULT_SUPERNET, "fashion-mnist")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

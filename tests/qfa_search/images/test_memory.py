@@ -113,5 +113,5 @@ def test_fashion_mnist_has_its_published_sizes():
     assert len(data.images("test")) == 10_000
     assert (
         data.split_digest
-        == read_metadata(resolve_supernet().weights, "supernet")["split"]["digest"]
+        == read_metadata(resolve_supernet("fashion-mnist").weights, "supernet")["split"]["digest"]
     )
