@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,9 +23,10 @@ from qfa_search.images.layout import SplitName
 from qfa_search.supernet.allocator import reuse_freed_memory
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
-from qfa_search.training.config import TrainConfig
+from qfa_search.training.config import TrainConfig, read_recipe
 from qfa_search.training.distributed import World
 from qfa_search.training.phase import Phase, run_phase
+from qfa_search.training.recipe import ROUND_SHARE
 from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
 
@@ -186,23 +188,27 @@ def verdicts(found: Comparison) -> list[str]:
 
 
 def _set_up(bench: Bench, plan: RetrainingPlan) -> str:
-    spent = _quantized_epochs(read_metadata(bench.files.weights, "supernet"))
+    spent = quantized_epochs(read_metadata(bench.files.weights, "supernet"), len(bench.train))
     teacher = "and a teacher's soft labels, the same for all" if bench.teacher_file else "alone"
     return (
         f"{plan.subnets} members of the searched front, evenly spread. Each is trained alone, "
         f"quantized from the first step, by the preset's optimizer on batches of "
         f"{plan.batch_size}, from labels {teacher}; fine-tuning at {FINE_TUNE_RATE:g} times the "
         "rate. One seed. The budgets cannot be compared with the supernet's: its own quantized "
-        f"training ran {spent:g} epochs with several subnets in every step, once for all "
+        f"training ran {spent:.3g} epochs with several subnets in every step, once for all "
         "subnets together, and began with a trained float network."
     )
 
 
-def _quantized_epochs(metadata: Mapping[str, Any]) -> float:
+def quantized_epochs(metadata: Mapping[str, Any], n_images: int) -> float:
     """Epochs with quantizers of a supernet, those of the one it started from included."""
-    recipe = metadata.get("recipe", {})
-    own = float(recipe.get("mixed_epochs", 0) + recipe.get("epochs", 0))
-    return own + (_quantized_epochs(metadata["init"]) if "init" in metadata else 0.0)
+    before = quantized_epochs(metadata["init"], n_images) if "init" in metadata else 0.0
+    if "recipe" not in metadata:
+        return before
+    config = read_recipe(metadata["recipe"])
+    mixed, quantized = (config.n_steps(name, n_images) for name in ("mixed", "quantized"))
+    rounds = int(metadata.get("rounds", 0)) * math.ceil(ROUND_SHARE * quantized)
+    return before + (mixed + quantized + rounds) * config.images_per_step / n_images
 
 
 def _table(found: Comparison) -> str:

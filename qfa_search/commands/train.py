@@ -270,11 +270,11 @@ def train(
         tell_images(planned.listed)
     times: list[PhaseTime] = []
     is_timed = not (quiet or "WORLD_SIZE" in os.environ)
-    if is_timed or (minutes is not None and not resume):
-        times = planned.times()
     if minutes is not None:
-        planned, times = planned.within(minutes, times)
-    if is_timed and not resume:
+        planned, times = planned.within(minutes)
+    elif is_timed:
+        times = planned.times()
+    if is_timed and planned.begun_with is None:
         tell(f"{space_in_words(planned.space)}; as a file: {out / 'space.toml'}")
         tell(told(times, planned.processes))
     work = partial(_train_here, planned, tensorboard=tensorboard, times=times, quiet=quiet)

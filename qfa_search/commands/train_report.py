@@ -72,6 +72,7 @@ def print_result(path: Path, data: str, *, as_json: bool) -> None:
 
     from predictors.files import read_metadata
     from qfa_search.training.gaps import below_teacher
+    from qfa_search.training.recipe import TEACHER_FILE
     from search_spaces import SearchSpace
 
     metadata = read_metadata(path, "supernet")
@@ -82,7 +83,7 @@ def print_result(path: Path, data: str, *, as_json: bool) -> None:
         typer.echo(f"{name}: {top1:.2f} % of the validation split")
     typer.echo(f"written: {path}")
     gap = below_teacher(metadata["scores"])
-    if gap:
+    if gap and (path.parent / TEACHER_FILE).is_file():
         n_steps = metadata["steps"]["quantized"]
         run, images = shlex.quote(str(path.parent)), shlex.quote(data)
         typer.echo(
@@ -143,7 +144,10 @@ def print_dry_run(planned: Planned) -> None:
             f"{'' if phase.is_certain else ', if much is left to gain'}"
         )
     estimate = told(times, planned.processes)
-    typer.echo(f"{planned.n_images:,} images: {estimate}, without decoding them")
+    typer.echo(
+        f"{planned.n_images:,} images, recipe {printable(planned.preset)}: {estimate}, "
+        "without decoding them"
+    )
 
 
 class _PlainFormatter(logging.Formatter):

@@ -134,9 +134,11 @@ def _rows(
 
     def ask(connection: sqlite3.Connection) -> dict[bytes, Sample]:
         check_images(path, connection, setting)
-        there = "confusion" if "confusion" in _columns(connection) else "NULL"
+        newer = {"seed": "NULL", "chosen": "0", "confusion": "NULL"}  # and what old files mean
+        there = _columns(connection)
+        more = ", ".join(name if name in there else value for name, value in newer.items())
         query = (
-            f"SELECT genome, top1, cross_entropy, n_images, seconds, {there} "
+            f"SELECT genome, top1, cross_entropy, n_images, seconds, {more} "
             f"FROM samples WHERE {KEY}"
         )
         if genomes is None:
@@ -160,7 +162,7 @@ def _rows(
 
 
 def _sample(row: tuple[Any, ...], n_classes: int) -> Sample:
-    genome, top1, cross_entropy, n_images, seconds, confusion = row
+    genome, top1, cross_entropy, n_images, seconds, seed, chosen, confusion = row
     if not 0 <= finite_number("top1", top1) <= 100:
         raise ValueError(f"it has a top1 of {top1}")
     return Sample(
@@ -169,6 +171,8 @@ def _sample(row: tuple[Any, ...], n_classes: int) -> Sample:
         cross_entropy=_or_none(finite_number, "cross_entropy", cross_entropy),
         n_images=_or_none(whole_number, "n_images", n_images),
         seconds=_or_none(finite_number, "seconds", seconds),
+        seed=_or_none(whole_number, "seed", seed),
+        chosen=bool(chosen),
         confusion=_unpacked(confusion, n_classes),
     )
 

@@ -55,6 +55,8 @@ def check_use(
         raise ValueError("--teacher-weights FILE is tuned as the teacher: give no --teacher")
     if teacher_weights is not None and recipe.get("teacher_epochs") == 0:
         raise ValueError("--teacher-weights FILE is tuned: give it more than 0 --teacher-epochs")
+    if continue_steps is not None and data is None:
+        raise ValueError("--continue needs --data: the images of the training that goes on")
     if continue_steps is not None and init in (None, NO_START):
         raise ValueError("--continue needs --init DIR: the training that goes on")
     if continue_steps is not None:
@@ -93,11 +95,12 @@ def recipe_for(name: str, recipe: Mapping[str, Setting], *, has_teacher: bool) -
     return preset(name, **changes)
 
 
-def preset_of(data: str | None) -> str:
-    """The recipe of a published set, or that of folders."""
-    if data is None or data in PUBLISHED_SETS:
-        return data or PUBLISHED_SETS[0]
-    return "own-images"
+def preset_of(data: str | None, space: SearchSpace | str | Path | None) -> str:
+    """The recipe of a published set, or that of folders; without data that of the space."""
+    name = data
+    if name is None:
+        name = space.name if isinstance(space, SearchSpace) else str(space or PUBLISHED_SETS[0])
+    return name if name in PUBLISHED_SETS else "own-images"
 
 
 def _plain_images(recipe: Mapping[str, Setting]) -> dict[str, Setting]:

@@ -99,7 +99,7 @@ def train(
         resume=resume,
     )
     if minutes is not None:
-        planned, _ = planned.within(minutes, [] if resume else planned.times())
+        planned, _ = planned.within(minutes)
     if planned.processes == 1:
         return planned.run(on_step, tensorboard=tensorboard)
     run_together(partial(planned.run, on_step, tensorboard=tensorboard), planned.processes)

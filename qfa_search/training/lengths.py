@@ -66,7 +66,8 @@ def trained_on(config: TrainConfig, n_steps: int, n_images: int) -> TrainConfig:
         teacher_epochs=0.0,
         float_epochs=0.0,
         mixed_epochs=0.0,
-        epochs=n_steps * config.images_per_step / n_images,
+        # `steps` says how many; as epochs a little fewer, which no rounding makes one more.
+        epochs=(n_steps - 0.5) * config.images_per_step / n_images,
         steps=n_steps,
         rounds=0,
         learning_rate=RATE_OF_TRAINING_ON * config.learning_rate,

@@ -40,6 +40,7 @@ class Planned:
 
     Attributes:
         space: What is trained.
+        preset: What the recipe is called.
         config: Recipe.
         processes: That train together.
         n_images: Of the training split.
@@ -54,6 +55,7 @@ class Planned:
     """
 
     space: SearchSpace
+    preset: str
     config: TrainConfig
     processes: int
     n_images: int
@@ -78,14 +80,23 @@ class Planned:
             is_teacher_run_along=self.is_teacher_run_along,
         )
 
-    def within(self, minutes: float, times: Sequence[PhaseTime]) -> tuple[Planned, list[PhaseTime]]:
-        """The training of at most `minutes`, and its times; a run that goes on stays as it is."""
-        from qfa_search.training.lengths import within_minutes
+    @property
+    def begun_with(self) -> TrainConfig | None:
+        """The recipe of the training in `out` that goes on; None if none was begun there."""
         from qfa_search.training.run import stored_recipe
 
-        if self.resume and self.out is not None:
-            return replace(self, config=stored_recipe(self.out) or self.config), list(times)
-        config, changed = within_minutes(self.config, times, minutes)
+        if not self.resume or self.out is None or not any(self.out.glob("*.ckpt")):
+            return None
+        return stored_recipe(self.out)
+
+    def within(self, minutes: float) -> tuple[Planned, list[PhaseTime]]:
+        """The training of at most `minutes`, and its times; one that goes on is as it was begun."""
+        from qfa_search.training.lengths import within_minutes
+
+        if (stored := self.begun_with) is not None:
+            begun = replace(self, config=stored)
+            return begun, begun.times()
+        config, changed = within_minutes(self.config, self.times(), minutes)
         return replace(self, config=config), changed
 
     def run(self, on_step: Callable[[Progress], None], *, tensorboard: bool = False) -> Path:
@@ -187,8 +198,13 @@ def plan(
         wanted = replace(wanted, w_bit_choices=tuple(sorted(set(widths))))
     if (widths := a_bits or bits) is not None:
         wanted = replace(wanted, a_bit_choices=tuple(sorted(set(widths))))
-    preset = preset or preset_of(data)
+    preset = preset or preset_of(data, space)
     config = recipe_for(preset, recipe, has_teacher=teacher is not None)
+    if teacher_weights is not None and not config.teacher_width:
+        raise ValueError(
+            f"--teacher-weights FILE is tuned as the teacher, and the recipe {preset} trains none: "
+            "add --set teacher_width=16 --teacher-epochs 8"
+        )
     check_resolution(resolution)
     if out is not None and not is_dry_run:
         check_out(out, resume=resume)
@@ -205,8 +221,11 @@ def plan(
         assert start is not None
         assert listed is not None
         chosen, config, teacher = _to_train_on(start, listed.size("train"), continue_steps, teacher)
+        preset = f"that of {start.name}"
     else:
-        chosen = _space(space, data, listed, resolution, wanted, out if resume else None)
+        asked = (resolution, bits, w_bits, a_bits, fit_ram_kb, fit_flash_kb)
+        goes_on = resume and all(value is None for value in asked)
+        chosen = _space(space, data, listed, resolution, wanted, out if goes_on else None)
     if init is None and isinstance(listed, FolderSplit):
         start = _photo_start(chosen)
     is_worker = "WORLD_SIZE" in os.environ  # of torchrun
@@ -219,6 +238,7 @@ def plan(
         n_taken, along = listed.size("train"), is_too_large(listed, chosen)
     return Planned(
         space=chosen,
+        preset=preset,
         config=config,
         processes=1 if is_worker else processes or default_processes(chosen, config),
         n_images=n_taken,

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from benchmarks.claims import retraining
-from benchmarks.claims.retraining import TAKEN, Comparison, trained_alone, verdicts
+from benchmarks.claims.retraining import (
+    TAKEN,
+    Comparison,
+    quantized_epochs,
+    trained_alone,
+    verdicts,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,3 +34,12 @@ def test_a_training_alone_is_as_long_as_asked(bench, monkeypatch):
     n_steps = math.ceil(0.5 * len(bench.train) / 22)
     with pytest.raises(InterruptedError, match=f"^{n_steps}$"):
         trained_alone(bench, bench.space.layout.lowest(), config, from_supernet=False, epochs=0.5)
+
+
+def test_a_supernets_epochs_are_the_steps_that_it_had():
+    recipe = {"mixed_epochs": 1.0, "mixed_steps": 100, "epochs": 8.0, "steps": 900}
+    recipe |= {"batch_size": 32, "parts": 2}
+    taken = {"recipe": recipe, "rounds": 1}  # of 450 steps
+    assert quantized_epochs(taken, 1450) == (100 + 900 + 450) * 64 / 1450
+    assert quantized_epochs({"init": taken, "recipe": recipe}, 640) == 145 + 100
+    assert quantized_epochs({}, 640) == 0

@@ -1,8 +1,11 @@
 """What a training says of its space before it starts."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
-from qfa_search.commands.train_report import space_in_words
+from qfa_search.commands.train_report import print_result, space_in_words
 from search_spaces import fitted, load
 
 
@@ -25,3 +28,15 @@ def test_the_bits_of_both_sides_are_told_in_lines_for_a_narrow_terminal(w_bits, 
 
 def test_a_space_without_bits_is_in_floating_point():
     assert "\nfloating point,\n" in space_in_words(load("fashion-mnist").in_floating_point())
+
+
+def test_training_on_is_proposed_where_there_is_a_teacher_to_go_on_with(
+    toy_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("qfa_search.training.gaps.below_teacher", lambda scores: 5.0)
+    path = shutil.copy(toy_run / "supernet.safetensors", tmp_path)
+    print_result(Path(path), "photos", as_json=False)
+    assert "--continue" not in capsys.readouterr().out
+    (tmp_path / "teacher.safetensors").touch()
+    print_result(Path(path), "photos", as_json=False)
+    assert f"--init {tmp_path} --out {tmp_path}-2" in capsys.readouterr().out

@@ -213,6 +213,16 @@ def test_chosen_subnets_are_told_from_drawn_ones(tmp_path, toy_space):
     np.testing.assert_array_equal(read_samples(store.path, drawn_only=True).X, X[:1])
 
 
+def test_copied_samples_are_still_chosen_or_drawn(tmp_path, toy_space):
+    drawn, chosen = toy_space.layout.lowest(), toy_space.layout.highest()
+    store, copy = (SampleStore(tmp_path / name, toy_space) for name in ("a.sqlite", "b.sqlite"))
+    store.add(SETTING, [_sample(drawn), replace(_sample(chosen), chosen=True, seed=None)])
+    copy.add(SETTING, stored_samples(store.path, toy_space, SETTING))
+    assert read_samples(copy.path, drawn_only=True).X.tolist() == [drawn.tolist()]
+    again = {s.genome.tobytes(): (s.seed, s.chosen) for s in copy.found(SETTING, [drawn, chosen])}
+    assert again == {drawn.tobytes(): (3, False), chosen.tobytes(): (None, True)}
+
+
 def test_chosen_subnets_of_another_setting_are_no_second_setting(tmp_path, toy_space):
     store = SampleStore(tmp_path / "s.sqlite", toy_space)
     X = _genomes(toy_space, 3)

@@ -45,3 +45,9 @@ def test_training_on_runs_the_quantized_steps_alone_at_half_the_rate():
     assert config.learning_rate == 0.5e-2
     with pytest.raises(ValueError, match="--continue must be at least 1 step"):
         trained_on(CONFIG, 0, 1000)
+
+
+@pytest.mark.parametrize(("n_steps", "n_images"), [(15, 1856), (297, 2063), (1, 5)])
+def test_training_on_runs_no_step_more(n_steps, n_images):
+    config = trained_on(replace(CONFIG, batch_size=32), n_steps, n_images)
+    assert config.n_steps("quantized", n_images) == n_steps

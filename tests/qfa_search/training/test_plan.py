@@ -7,9 +7,11 @@ from safetensors.torch import save_file
 
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.supernet.mobilenet_v3 import Supernet
+from qfa_search.training.estimate import PhaseTime
 from qfa_search.training.plan import plan
 from search_spaces import fitted, load, to_toml
 
+WEIGHTS = Path("weights.safetensors")
 NO_CHOICE = {
     "space": None,
     "resolution": None,
@@ -59,6 +61,10 @@ NO_CHOICE = {
             {"continue_steps": 3, "init": "a", "recipe": {"flip": True, "epochs": 2}},
             "--continue keeps the recipe of --init: give no other flip, epochs",
         ),
+        (
+            {"preset": "imagenet", "teacher_weights": WEIGHTS},
+            "the recipe imagenet trains none: add --set teacher_width=16",
+        ),
         ({"processes": 0}, "--processes must be at least 1, got 0"),
         ({"recipe": {"flop": True}}, "the nearest is 'flip'"),
     ],
@@ -66,6 +72,19 @@ NO_CHOICE = {
 def test_the_one_condition_that_failed_is_named(given, message):
     with pytest.raises(ValueError, match=message):
         plan("cifar10", None, is_dry_run=True, **{**NO_CHOICE, **given})
+
+
+def test_a_training_that_goes_on_needs_its_images():
+    with pytest.raises(ValueError, match="--continue needs --data"):
+        plan(None, None, is_dry_run=True, **{**NO_CHOICE, "continue_steps": 3, "init": "a"})
+
+
+@pytest.mark.parametrize(
+    ("space", "recipe"),
+    [(None, "fashion-mnist"), ("cifar10", "cifar10"), ("mobilenet-v3-w1.2", "own-images")],
+)
+def test_without_images_the_recipe_is_that_of_the_space(space, recipe):
+    assert plan(None, None, is_dry_run=True, **{**NO_CHOICE, "space": space}).preset == recipe
 
 
 @pytest.mark.parametrize(
@@ -81,6 +100,36 @@ def test_the_fitted_space_has_the_bits_of_each_side(image_folder, given, expecte
     chosen = {**NO_CHOICE, "is_dry_run": True, **given}
     space = plan(str(image_folder), None, **chosen).space
     assert " ".join(map(str, space.uniform_bits)) == expected
+
+
+def test_bits_that_are_asked_for_are_not_those_of_the_training_that_was_begun(
+    tmp_path, image_folder
+):
+    begun = plan(str(image_folder), None, **{**NO_CHOICE, "is_dry_run": True, "bits": (2, 4)})
+    (tmp_path / "space.toml").write_text(to_toml(begun.space))
+
+    def resumed(**given):
+        return plan(str(image_folder), tmp_path, **{**NO_CHOICE, "resume": True, **given}).space
+
+    assert resumed() == begun.space
+    assert resumed(bits=(2, 4)) == begun.space
+    assert resumed(bits=(2, 3, 4)).w_bit_choices == (2, 3, 4)  # the checkpoints tell the rest
+
+
+def test_given_minutes_hold_for_a_training_that_was_not_begun(tmp_path, image_folder, monkeypatch):
+    chosen = {**NO_CHOICE, "resume": True, "with_minutes": True}
+    planned = plan(str(image_folder), tmp_path, **chosen)
+
+    def times(*arguments, **options):
+        return [PhaseTime("quantized", 1000, 6.0)]
+
+    monkeypatch.setattr("qfa_search.training.estimate.phase_times", times)
+    half, told = planned.within(50)
+    assert half.config.steps == planned.config.steps / 2
+    assert sum(time.seconds for time in told) == 50 * 60
+    (tmp_path / "recipe.toml").write_text("steps = 7\n")
+    (tmp_path / "float.ckpt").touch()
+    assert planned.within(50)[0].config.steps == 7
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,12 @@ def test_a_dry_run_needs_no_images(toy_space_file):
         *("--processes", 1, "--batch-size", 8),
     )
     assert result.exit_code == 0, result.output
-    for words in ("stages.0.0.depthwise", "GB", "1,000 images: about", "quantized phase: "):
+    for words in (
+        "stages.0.0.depthwise",
+        "GB",
+        "1,000 images, recipe own-images: about",
+        "quantized phase: ",
+    ):
         assert words in result.output
 
 
