@@ -1,4 +1,4 @@
-"""Make the bundled supernet, its samples and its predictor again, by the commands users have.
+"""Make the bundled Fashion-MNIST supernet, its samples and predictor again, by users' commands.
 
     python -m benchmarks.bundled --out runs/bundled
 

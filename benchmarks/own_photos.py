@@ -6,7 +6,8 @@ For every seed it trains, samples, fits, searches, measures, and scores the memb
 on the test split. Beside the first seed's front stand networks trained alone on the same images:
 the members' own architectures at 8 bits, a small float network of separable layers, each for the
 CPU time of the whole training, and logistic regression. What is there already is not made again,
-and a training that was interrupted goes on: the same command ends what was begun.
+and what was interrupted goes on: the same command ends what was begun. A command that was
+interrupted has no time, and other options than those of the start are refused.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from benchmarks.parts.photo_baselines import Baseline
 from benchmarks.parts.photo_report import SeedRun, Times, report
 from benchmarks.parts.report import command, machine
 from predictors.files import write_text
+from qfa_search.front.folder import state_files
 
 if TYPE_CHECKING:
     from qfa_search.images.sources import Data
     from search_spaces import SearchSpace
 
 N_SAMPLES, N_MEASURED = 300, 12
-TIMES_FILE, LOG_FILE, TEST_FILE, BASELINES_FILE = (
-    *("times.json", "train.log", "test.json", "baselines.json"),
+TIMES_FILE, LOG_FILE, TEST_FILE, BASELINES_FILE, OPTIONS_FILE = (
+    *("times.json", "train.log", "test.json", "baselines.json", "options.json"),
 )
 COMMANDS = ("train", "sample", "fit", "search", "evaluate")
 
@@ -43,7 +45,7 @@ COMMANDS = ("train", "sample", "fit", "search", "evaluate")
 def commands(
     data: str, out: Path, train_options: Sequence[str], n: int, seed: int = 0
 ) -> list[list[str]]:
-    """The command lines: train, sample, fit, search, evaluate."""
+    """The command lines: train, sample, fit, search, evaluate; what was begun is resumed."""
     qfa_search = [sys.executable, "-m", "qfa_search"]
     jobs = ["--jobs", str(os.cpu_count() or 1)]
     samples, predictor = str(out / "samples.sqlite"), str(out / "predictor.safetensors")
@@ -52,15 +54,16 @@ def commands(
     images = ["--data", data]
     of_run = ["--supernet", str(out), *images]
     seeded = ["--seed", str(seed)]
-    going_on = ["--resume"] if any(out.glob("*.ckpt")) else []
-    trained = ["--out", str(out), *seeded, *train_options, *going_on]
+    is_begun = {"train": any(out.glob("*.ckpt")), "search": bool(state_files(front))}
+    going_on = {name: ["--resume"] if begun else [] for name, begun in is_begun.items()}
+    trained = ["--out", str(out), *seeded, *train_options, *going_on["train"]]
     return [
         [*qfa_search, "train", *images, *trained],
         [*qfa_search, "sample", *of_run, "--n", str(n), "--out", samples, *seeded, *jobs],
         [*qfa_search, "fit", "--samples", samples, "--out", predictor],
         [
             *(*qfa_search, *of_run, "--measure", str(N_MEASURED), *seeded, *jobs),
-            *("--out", str(front)),
+            *("--out", str(front), *going_on["search"]),
         ],
         [*qfa_search, "evaluate", *of_run, "--split", "test", "--json", *jobs, str(members)],
     ]
@@ -79,7 +82,7 @@ def main() -> None:
     arguments = parser.parse_args()
     runs = [_run(arguments, seed) for seed in arguments.seeds]
     first: Path = arguments.out / f"seed-{arguments.seeds[0]}"
-    minutes = arguments.alone_minutes or runs[0].times["train"]["cpu"] / 60
+    minutes = arguments.alone_minutes or _training_minutes(runs[0])
     alone = _kept_baselines(arguments.data, first, runs[0].test, minutes)
     text = report(Path(arguments.data).name, _n_images(arguments.data, first), runs, alone)
     text += f"\nWritten by `{command('own_photos', sys.argv[1:])}`.\n\n{machine()}\n"
@@ -93,20 +96,21 @@ def _run(arguments: argparse.Namespace, seed: int) -> SeedRun:
     """Run what is not done of one seed."""
     out: Path = arguments.out / f"seed-{seed}"
     out.mkdir(parents=True, exist_ok=True)
+    _keep(out / OPTIONS_FILE, {"train": arguments.train, "n": arguments.n})
     lines = commands(arguments.data, out, shlex.split(arguments.train), arguments.n, seed)
     path = out / TIMES_FILE
     times: Times = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for name, line in zip(COMMANDS, lines, strict=True):
-        if name in times:
+        tries = times.get(name, {}).get("tries", 0)
+        if "wall" in times.get(name, {}):
             continue
+        times[name] = {"tries": tries + 1}
+        write_text(path, json.dumps(times, indent=1) + "\n")
         print("+", shlex.join(line), flush=True)
         started, before = time.perf_counter(), _cpu_seconds()
         found = _train(line, out / LOG_FILE) if name == "train" else _stdout(line, name)
-        times[name] = {
-            "wall": time.perf_counter() - started,
-            "cpu": _cpu_seconds() - before,
-            "resumed": float("--resume" in line),
-        }
+        spent = {"wall": time.perf_counter() - started, "cpu": _cpu_seconds() - before}
+        times[name] |= spent
         if name == "evaluate":
             write_text(out / TEST_FILE, found)
         write_text(path, json.dumps(times, indent=1) + "\n")
@@ -117,6 +121,28 @@ def _run(arguments: argparse.Namespace, seed: int) -> SeedRun:
         times=times,
         log=(out / LOG_FILE).read_text(encoding="utf-8"),
     )
+
+
+def _keep(path: Path, options: Mapping[str, object]) -> None:
+    """Write down what a result was asked for with; a SystemExit if it was something else before."""
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else options
+    for name, value in before.items():
+        if options[name] != value:
+            raise SystemExit(
+                f"{path.parent} was begun with --{name} {value or repr('')}: give that again, or "
+                "another --out"
+            )
+    write_text(path, json.dumps(options, indent=1) + "\n")
+
+
+def _training_minutes(run: SeedRun) -> float:
+    """CPU minutes of a training, which baselines get too."""
+    if run.times["train"]["tries"] > 1:
+        raise SystemExit(
+            "the training was interrupted, so nobody knows its CPU time: say with "
+            "--alone-minutes how long baselines are trained"
+        )
+    return run.times["train"]["cpu"] / 60
 
 
 def _train(line: Sequence[str], log: Path) -> str:
@@ -159,13 +185,15 @@ def _n_images(data: str, out: Path) -> dict[str, int]:
     return {"train": opened.size("train"), "val": opened.size("val"), "test": opened.size("test")}
 
 
-def _teacher_top1(data: str, out: Path) -> float:
-    """What the teacher reaches on the test split, in percent."""
+def _teacher_top1(data: str, out: Path) -> float | None:
+    """What the teacher reaches on the test split, in percent; None if none was kept."""
     from benchmarks.parts.photo_baselines import EVALUATION_BATCH
     from qfa_search.measuring.evaluation import evaluate
     from qfa_search.training.recipe import TEACHER_FILE
     from qfa_search.training.teacher import load_teacher
 
+    if not (out / TEACHER_FILE).is_file():
+        return None
     space, opened = _opened(data, out)
     teacher = load_teacher(out / TEACHER_FILE, space)
     batches = opened.images("test").batches(teacher.resolution, EVALUATION_BATCH)
@@ -177,6 +205,7 @@ def _kept_baselines(
 ) -> list[Baseline]:
     """The baselines, from a file where they were trained already."""
     path = out / BASELINES_FILE
+    _keep(out / f"alone-{OPTIONS_FILE}", {"alone-minutes": minutes})
     if not path.is_file():
         alone = [asdict(baseline) for baseline in baselines(data, out, test, minutes)]
         write_text(path, json.dumps(alone, indent=1) + "\n")

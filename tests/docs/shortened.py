@@ -27,10 +27,17 @@ MORE = {
     "qfa-search sample --supernet runs/photos --data ./photos --n 500 --out "
     "runs/photos/samples.sqlite": "--n 12",
     "qfa-search --supernet runs/photos --max-mflops 0.5 --out runs/front": SEARCHED,
-    "qfa-search latency --target cortex-m --out cortex-m.csv": "--networks 5",
-    "qfa-search --max-minstructions 10 --latency-table cortex-m.csv": SEARCHED,
-    "qfa-search latency --target cortex-m --mhz 100 --out cortex-m-ms.csv": "--networks 5",
-    "qfa-search latency --target onnxruntime --out here.csv": "--networks 5",
+    "qfa-search latency --supernet fashion-mnist --target cortex-m --out cortex-m.csv": (
+        "--networks 5"
+    ),
+    "qfa-search --supernet fashion-mnist --max-minstructions 10 --latency-table cortex-m.csv": (
+        SEARCHED
+    ),
+    "qfa-search latency --supernet fashion-mnist --target cortex-m --mhz 100 --out "
+    "cortex-m-ms.csv": "--networks 5",
+    "qfa-search latency --supernet fashion-mnist --target onnxruntime --out here.csv": (
+        "--networks 5"
+    ),
     "qfa-search --supernet cifar10 --max-mflops 7 --out runs/photos": SEARCHED,
     "qfa-search $published --max-published-mflops 20": SEARCHED,
     "qfa-search $published --max-mflops 20": SEARCHED,
