@@ -21,6 +21,7 @@ from benchmarks.parts.report import markdown_table
 from predictors import AccuracyPredictor
 from qfa_search import ParetoFront
 from qfa_search.measuring.samples import read_samples
+from qfa_search.measuring.sampling import SAMPLES_NAME
 from qfa_search.supernet.files import resolve_supernet
 from search_spaces.arrays import Floats
 from search_spaces.genome import Genomes
@@ -28,9 +29,9 @@ from search_spaces.genome import Genomes
 Scores = dict[bytes, float]
 
 
-def scores(folder: Path, front: ParetoFront, split: str) -> tuple[Genomes, Floats]:
-    """Subnets that were measured into `folder` on the images of `split`, with their top-1."""
-    found = read_samples(folder / "samples.sqlite", supernet=front.supernet_digest, split=split)
+def scores(file: Path, front: ParetoFront, split: str) -> tuple[Genomes, Floats]:
+    """Subnets in a samples file that were measured on the images of `split`, with their top-1."""
+    found = read_samples(file, supernet=front.supernet_digest, split=split)
     return found.X, found.frame["top1"].to_numpy()
 
 
@@ -82,9 +83,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="what the search wrote")
     folder: Path = parser.parse_args(arguments).folder
     front = ParetoFront.load(folder / "front.json")
-    X, top1 = scores(folder, front, "val")
-    predictor = AccuracyPredictor.load(resolve_supernet(front.supernet).predictor)
-    new, tested = _of(X, top1), _of(*scores(folder, front, "test"))
+    files = resolve_supernet(front.supernet)
+    X, top1 = scores(folder / SAMPLES_NAME, front, "val")
+    # What was stored of the supernet before was copied, not measured again.
+    before = _of(*scores(files.samples, front, "val"))
+    is_measured = np.array([x.tobytes() not in before for x in X])
+    X, top1 = X[is_measured], top1[is_measured]
+    predictor = AccuracyPredictor.load(files.predictor)
+    new, tested = _of(X, top1), _of(*scores(folder / SAMPLES_NAME, front, "test"))
     members = [x.tobytes() for x in front.X]
     test = np.array([tested[member] for member in members])
     is_new = np.array([member in new for member in members])

@@ -52,19 +52,19 @@ def markdown(
     if missing:
         lines += ["Not in this table:", "", *[f"- {sentence}" for sentence in missing], ""]
     for source, part in table.groupby("source", sort=False):
-        lines += [f"## {source}", "", *_about(str(source), part, limit, scores), ""]
         below = part
         if source != "OQA":
             is_low = part[["published_mflops", "mflops"]].min(axis=1) <= limit
             below = part[is_low].sort_values("mflops")
             shown = np.linspace(0, max(len(below) - 1, 0), min(N_SHOWN, len(below))).round()
             below = below.iloc[np.unique(shown).astype(int)]
-        lines += [*_rows(below), ""]
+        about = _about(str(source), part, limit, scores, n_shown=len(below))
+        lines += [f"## {source}", "", *about, "", *_rows(below), ""]
     return "\n".join(lines)
 
 
 def _about(
-    source: str, part: pd.DataFrame, limit: float, scores: HeldOutReport | None
+    source: str, part: pd.DataFrame, limit: float, scores: HeldOutReport | None, *, n_shown: int
 ) -> list[str]:
     if source == "OQA":
         best = part[part["mflops"] <= limit].nlargest(1, "top1").iloc[0]
@@ -95,9 +95,7 @@ def _about(
             f"Predicted top-1: Kendall tau {scores.kendall_tau:.3f}, RMSE {scores.rmse:.3f} points "
             f"on {scores.n_test} held-out subnets."
         )
-    sentences.append(
-        f"Shown: {min(N_SHOWN, len(part))} of those at most {limit:g} MFLOPs; all are in the CSV."
-    )
+    sentences.append(f"Shown: {n_shown} of those at most {limit:g} MFLOPs; all are in the CSV.")
     return sentences
 
 

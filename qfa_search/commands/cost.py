@@ -39,7 +39,8 @@ def cost(
         raise typer.BadParameter(str(error)) from None
     table = costs(read.space, read.X)
     if as_json:
-        rows = table.dropna(axis="columns", how="all").to_dict("records")
+        known = table.dropna(axis="columns", how="all").astype(object)
+        rows = known.where(known.notna(), None).to_dict("records")
         typer.echo(json.dumps(rows, indent=1, allow_nan=False))
         return
     if as_csv:

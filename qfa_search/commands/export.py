@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -35,7 +36,9 @@ def export(
     format: Annotated[
         Format | None, typer.Option(help="Kind of file; by its ending if not given.")
     ] = None,
-    opset: Annotated[int, typer.Option(help="Of ONNX: 25, or 21 for older runtimes.")] = 25,
+    opset: Annotated[
+        int | None, typer.Option(help="Of ONNX: 25, or 21 for older runtimes.")
+    ] = None,
     verify: Annotated[
         int | None,
         typer.Option("--verify", metavar="N", help="Validation images to verify it on."),
@@ -57,12 +60,15 @@ def export(
     from predictors.files import check_place, read_metadata
     from qfa_search.deployment.export import export as write
     from qfa_search.deployment.export import places, remove_unfinished
-    from qfa_search.deployment.formats import ExportOptions, export_format
+    from qfa_search.deployment.formats import DEFAULT_OPSET, ExportOptions, export_format
     from qfa_search.front.subnet_files import read_subnet
     from qfa_search.images.sources import class_names
     from qfa_search.supernet.files import resolve_supernet
 
     chosen = export_format(None if format is None else format.value, out)
+    if opset is not None and chosen.name != "onnx":
+        raise typer.BadParameter(f"--opset is for --format onnx, not for {chosen.name}")
+    opset = DEFAULT_OPSET if opset is None else opset
     chosen.check(out, ExportOptions(opset=opset), to_verify=not no_verify)
     remove_unfinished(out, chosen)
     for path in places(out, chosen):
@@ -100,4 +106,4 @@ def export(
     typer.echo(f"{names}: {size}, in {time.perf_counter() - started:.1f} s")
     typer.echo("not verified" if done.verification is None else done.verification.summary())
     if chosen.name == "onnx":
-        typer.echo(f"try it: qfa-search predict --model {out} PHOTO...")
+        typer.echo(f"try it: qfa-search predict --model {shlex.quote(str(out))} PHOTO...")

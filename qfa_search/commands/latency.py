@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,7 +40,7 @@ def latency(
             "instructions."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which subnets are measured.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Which subnets are measured; 0.")] = None,
 ) -> None:
     """Measure random subnets on a target and write what every layer of the space takes.
 
@@ -47,6 +48,8 @@ def latency(
     millions of instructions for --max-minstructions, or in milliseconds for --max-latency-ms. With
     --template the table is for you to fill in.
     """
+    if template and (networks is not None or seed is not None):
+        raise typer.BadParameter("--template measures nothing: it goes without --networks, --seed")
     if template == (target is not None):
         raise typer.BadParameter("give --target or --template")
     if networks is not None and networks < 5:
@@ -81,7 +84,7 @@ def latency(
         for to_verify in (False, True):
             export_format("onnx", out).check_installed(to_verify=to_verify)
     loaded = load_supernet(supernet)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed or 0)
     measure = _layers_on_cortex_m if target is Target.cortex_m else _networks_in_onnxruntime
     unit: Unit = "minstructions" if target is Target.cortex_m and mhz is None else "ms"
     n = networks or (12 if target is Target.cortex_m else 60)
@@ -107,7 +110,8 @@ def latency(
         + (f", their layers to {100 * model.held_out_error:.1f} %" if layers else "")
     )
     limit = "--max-latency-ms MS" if unit == "ms" else "--max-minstructions M"
-    typer.echo(f"use it: qfa-search {limit} --latency-table {out}")
+    of = "" if supernet is None else f"--supernet {shlex.quote(supernet)} "
+    typer.echo(f"use it: qfa-search {of}{limit} --latency-table {shlex.quote(str(out))}")
 
 
 def _layers_on_cortex_m(

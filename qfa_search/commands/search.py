@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,7 @@ LIMITS = "Limits (hard: no member of the front exceeds one)"
 SEARCH = "Search"
 MEASURING = "Measuring"
 RESULT = "Result"
+MEASURING_OPTIONS = ("data", "jobs", "device", "backend", "scheduler")
 
 
 def _print_version(wanted: bool) -> None:
@@ -229,6 +230,8 @@ def search(
             raise typer.BadParameter(
                 f"{option} needs a number of at least 1, and with --predictor also --supernet"
             )
+    if measure is None and refine is None:
+        _refuse(ctx, MEASURING_OPTIONS, "is for measuring: add --measure N or --refine K")
     if resume and out is None:
         raise typer.BadParameter("--resume needs --out, the folder of the search to go on with")
 
@@ -326,11 +329,15 @@ def _telling_how_to_go_on(folder: Path | None) -> Iterator[None]:
 
 def _refuse_search_options(ctx: typer.Context) -> None:
     """A search option before a command would be ignored silently."""
-    for name in ctx.params:
+    command = ctx.invoked_subcommand
+    why = f"before {command} is an option of the search: put options of {command} after it"
+    _refuse(ctx, ctx.params, why)
+
+
+def _refuse(ctx: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse options, if they were given, for a reason that begins with the option."""
+    for name in names:
         source = ctx.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             option = "--" + {"as_json": "json"}.get(name, name).replace("_", "-")
-            raise typer.BadParameter(
-                f"{option} before {ctx.invoked_subcommand} is an option of the search: "
-                f"put options of {ctx.invoked_subcommand} after it"
-            )
+            raise typer.BadParameter(f"{option} {why}")

@@ -135,7 +135,9 @@ def origin_of_top1(front: ParetoFront) -> str:
 
 
 def number(value: float) -> str:
-    """A cost with about five digits, a count with all of them."""
+    """A cost with about five digits, a count with all of them; a dash for what is not known."""
+    if np.isnan(value):
+        return "-"
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     digits = 0 if value == 0 else int(np.floor(np.log10(abs(value))))

@@ -35,7 +35,8 @@ class IntegerComparison:
     Attributes:
         engine: "C" where the file was compiled and run, "integers" for the interpreter alone.
         n_images: Images compared.
-        n_logits_wrong: Logits of the compiled file that are not the interpreter's.
+        n_logits_wrong: Logits of the compiled file that are not the interpreter's; None where it
+            was not compiled.
         n_argmax_equal: Images with the class that torch gives.
         top1: Percent that the integers get right; None without labels.
         torch_top1: Percent that the torch network gets right.
@@ -43,14 +44,19 @@ class IntegerComparison:
 
     engine: str
     n_images: int
-    n_logits_wrong: int
+    n_logits_wrong: int | None
     n_argmax_equal: int
     top1: float | None
     torch_top1: float | None
 
     @property
+    def has_run_file(self) -> bool:
+        """Whether the file was compiled."""
+        return self.n_logits_wrong is not None
+
+    @property
     def failure(self) -> str | None:
-        """Why the file is not the network; None if it is."""
+        """Why the file is not the network; None if nothing showed it."""
         if self.n_logits_wrong:
             return f"{self.n_logits_wrong} logits of the compiled file are not the interpreter's"
         n_different = self.n_images - self.n_argmax_equal
@@ -68,9 +74,9 @@ class IntegerComparison:
         top1 = ""
         if self.top1 is not None:
             top1 = f", top-1 {self.top1:.2f} (torch {self.torch_top1:.2f})"
-        same = "bit for bit the interpreter, " if self.n_logits_wrong == 0 else ""
+        same = {0: "bit for bit the interpreter, ", None: "the C file itself was not run, "}
         return (
-            f"{self.n_images} images, {same}class equal to torch "
+            f"{self.n_images} images, {same.get(self.n_logits_wrong, '')}class equal to torch "
             f"{self.n_argmax_equal}/{self.n_images}{top1}"
         )
 
@@ -114,7 +120,7 @@ def compare_c(
     found = IntegerComparison(
         engine="C on this machine" if is_compiled else "integers (no C compiler here)",
         n_images=n_images,
-        n_logits_wrong=n_wrong,
+        n_logits_wrong=n_wrong if is_compiled else None,
         n_argmax_equal=n_equal,
         top1=100 * n_right / n_labels if n_labels else None,
         torch_top1=100 * n_torch_right / n_labels if n_labels else None,

@@ -101,6 +101,11 @@ class Replay:
     limits: ReplayLimits = field(default_factory=ReplayLimits)
 
     @property
+    def has_run_file(self) -> bool:
+        """Always: engines run files."""
+        return True
+
+    @property
     def n_codes(self) -> int:
         """Codes compared."""
         return sum(layer.n_codes for layer in self.layers)
@@ -177,6 +182,10 @@ class Comparison(Protocol):
     @property
     def top1(self) -> float | None:
         """Percent that it gets right; None without labels."""
+
+    @property
+    def has_run_file(self) -> bool:
+        """Whether the file itself was run, or only what it was made of."""
 
     @property
     def failure(self) -> str | None:

@@ -74,7 +74,7 @@ def sidecar(
         "format_version": FORMAT_VERSION,
         "package_version": version("qfa-search"),
         "opset": options.opset if chosen.name == "onnx" else None,
-        "verified": verification is not None and verification.passed,
+        "verified": verification is not None and verification.is_proof,
         "top1": _top1(verification),
         "verification": None if verification is None else verification.to_dict(),
         "files": {

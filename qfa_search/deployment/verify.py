@@ -47,9 +47,16 @@ class Verification:
         """Whether every engine runs the network that torch runs."""
         return self.failure is None
 
+    @property
+    def is_proof(self) -> bool:
+        """Whether that was the file itself."""
+        return self.passed and all(found.has_run_file for found in self.comparisons)
+
     def summary(self) -> str:
         """One line for each engine, or for all that showed the same, and one with the verdict."""
-        verdict = "verified" if self.failure is None else f"NOT VERIFIED: {self.failure}"
+        verdict = "verified" if self.is_proof else "not verified: the file was not run here"
+        if self.failure is not None:
+            verdict = f"NOT VERIFIED: {self.failure}"
         engines: dict[str, list[str]] = {}
         for found in self.comparisons:
             engines.setdefault(found.summary(), []).append(found.engine)
@@ -59,7 +66,7 @@ class Verification:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {
-            "verified": self.passed,
+            "verified": self.is_proof,
             "failure": self.failure,
             "engines": [{"engine": found.engine} | found.to_dict() for found in self.comparisons],
         }

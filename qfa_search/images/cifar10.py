@@ -41,7 +41,9 @@ def read_cifar10(part: Part) -> Arrays:
     found = next((place for place in places if (place / FOLDER).is_dir()), None)
     try:
         root = cache_folder() if found is None else found
-        images = datasets.CIFAR10(str(root), train=part == "train", download=found is None)
+        # In the cache it is looked through, and fetched again where a download was killed.
+        is_ours = root == cache_folder()
+        images = datasets.CIFAR10(str(root), train=part == "train", download=is_ours)
     except Exception as error:  # torchvision raises whatever its mirror and urllib raise
         why = "is damaged" if found else "is not there, and the download failed"
         raise DataError(

@@ -14,6 +14,10 @@ from qfa_search.images.published_set import Arrays, Part, PublishedSet, cache_fo
 
 FASHION_MNIST = "fashion-mnist"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+FILES = (
+    *("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    *("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+)
 MEAN, STD = (0.2860,), (0.3530,)
 CLASSES = (
     *("t-shirt/top", "trouser", "pullover", "dress", "coat"),
@@ -33,18 +37,17 @@ def read_fashion_mnist(part: Part) -> Arrays:
         DataError: They are not there and cannot be downloaded, or are damaged.
     """
     folder = _folder()
-    prefix = "train" if part == "train" else "t10k"
-    pixels = _read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")
-    labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
+    images, labels_of = FILES[:2] if part == "train" else FILES[2:]
+    pixels = _read_idx(folder / images)
+    labels = _read_idx(folder / labels_of)
     return pixels[:, None], labels.astype(np.int64)
 
 
 def _folder() -> Path:
-    name = "train-images-idx3-ubyte.gz"
     cache = cache_folder()
     downloaded = cache / "FashionMNIST" / "raw"
     for folder in (DEBIAN_FOLDER, downloaded):
-        if (folder / name).is_file():
+        if all((folder / name).is_file() for name in FILES):  # a download may have been killed
             return folder
     from torchvision.datasets import FashionMNIST
 
@@ -66,7 +69,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
         shape = np.frombuffer(data, ">i4", n_dims, offset=4)
         values = np.frombuffer(data, np.uint8, offset=4 + 4 * n_dims)
     except (OSError, EOFError, zlib.error, IndexError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {error}; removed, it is downloaded anew") from error
     if values.size != shape.prod():
         raise DataError(f"{path} holds {values.size} bytes, its header says {shape.prod()}")
     return values.reshape(shape).copy()

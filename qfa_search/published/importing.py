@@ -69,7 +69,8 @@ def import_published(
         say: Gets a line for every file that was read.
 
     Raises:
-        QFAError: `folder` has none of the files, or `out` has an earlier result.
+        QFAError: `folder` has none of the files or lacks those that an option is for, or `out`
+            has an earlier result.
         CheckpointMismatchError: The checkpoint is not the published supernet.
         ValueError: A file cannot be read, or would have to be run.
     """
@@ -77,6 +78,8 @@ def import_published(
     found = {name for name, path in sources.items() if path.is_file()}
     if not found:
         raise QFAError(f"{folder} has none of {', '.join(sources)}: give a clone of {SOURCE}")
+    if options.drop_outliers and SAMPLES not in found:
+        raise QFAError(f"--drop-outliers is for {SAMPLES}, which is not in {folder}")
     with _own_folder(out):
         _check_out(out)
         with temporary_folder(out, TEMPORARY) as temporary:
@@ -111,8 +114,8 @@ def _check_out(out: Path) -> None:
     if (out / UNFINISHED).exists():
         for name in OUTPUTS:
             (out / name).unlink(missing_ok=True)
-        for path in out.glob(f"{TEMPORARY}*/"):
-            rmtree(path, ignore_errors=True)
+    for path in out.glob(f"{TEMPORARY}*/"):
+        rmtree(path, ignore_errors=True)
     there = [name for name in OUTPUTS if (out / name).exists()]
     if there:
         raise QFAError(f"{out} has {', '.join(there)} already: choose another --out")

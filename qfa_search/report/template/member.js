@@ -116,7 +116,8 @@ function pathOf(file) {
 }
 
 function exportCommand(front, member) {
-  const supernet = front.supernet ? ["--supernet", shellWord(front.supernet)] : [];
+  // A front that a predictor alone gave knows of no supernet: the reader has to say which.
+  const supernet = ["--supernet", front.supernet ? shellWord(front.supernet) : "SUPERNET"];
   return ["qfa-search export", ...supernet, shellWord(`${pathOf(front.file)}:${member}`), "--format onnx", `--out subnet-${member}.onnx`].join(" ");
 }
 

@@ -119,3 +119,10 @@ def test_what_cannot_be_is_one_line(toy_run, image_folder, subnet_file, exported
     assert (foreign.exit_code, foreign.output.count("\n")) == (1, 1)
     damaged = _run("predict", "--model", exported[0], subnet_file)
     assert (damaged.exit_code, "cannot read image" in damaged.output) == (1, True)
+
+
+def test_an_opset_is_one_of_onnx(subnet_file, toy_run, tmp_path):
+    result = _run(
+        "export", subnet_file, "--supernet", toy_run, "--opset", 21, "--out", tmp_path / "m.c"
+    )
+    assert (result.exit_code, "--opset is for --format onnx" in result.output) == (2, True)

@@ -32,7 +32,10 @@ def test_measured_networks_fill_the_table_of_a_space(tmp_path, toy_space, toy_ru
     result = _run("--target", "cortex-m", "--supernet", toy_run, "--networks", 6, "--out", out)
     assert result.exit_code == 0, result.output
     assert "of 6 measured networks" in result.output
-    assert f"--max-minstructions M --latency-table {out}" in result.output
+    assert (
+        f"qfa-search --supernet {toy_run} --max-minstructions M --latency-table {out}"
+        in result.output
+    )
     table = LatencyTable.load(out)
     assert (table.unit, sorted(table.values)) == ("minstructions", needed_signatures(toy_space))
 
@@ -54,6 +57,7 @@ def test_onnxruntime_is_a_target_too(tmp_path, toy_space, toy_run):
         (("--target", "cortex-m", "--networks", 4), 2, "at least 5"),
         (("--target", "cortex-m", "--mhz", 0), 2, "above 0"),
         (("--target", "onnxruntime", "--mhz", 100), 2, "--target cortex-m"),
+        (("--template", "--seed", 3), 2, "--template measures nothing"),
     ],
 )
 def test_wrong_usage_is_told(tmp_path, words, code, message):

@@ -130,6 +130,8 @@ def test_an_impossible_limit_is_told_in_one_line(supernet, tmp_path):
         ("--no-such-option",),
         ("no-such-command",),
         ("--seed", "3", "spaces"),
+        ("--data", "photos"),
+        ("--jobs", "2", "--device", "cpu"),
     ],
 )
 def test_wrong_usage_has_exit_code_2(supernet, args):

@@ -17,7 +17,7 @@ from qfa_search import cli
 from qfa_search.cli import app
 from qfa_search.commands import tables
 from qfa_search.commands.tables import print_table
-from search_spaces import Subnet
+from search_spaces import Subnet, fitted, to_toml
 
 
 def run(*arguments):
@@ -179,3 +179,14 @@ def test_full_memory_is_told_before_a_command_begins(monkeypatch, capsys):
         cli.main()
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("error: there is not enough memory")
+
+
+def test_a_cost_that_some_subnets_do_not_have_is_a_dash(tmp_path):
+    space = fitted(image_size=16, channels=1, n_classes=2, w_bit_choices=(2, 32))
+    (tmp_path / "space.toml").write_text(to_toml(space))
+    np.save(tmp_path / "x.npy", [space.layout.lowest(), space.layout.highest()])
+    arguments = ["cost", str(tmp_path / "x.npy"), "--space", str(tmp_path / "space.toml")]
+    shown = CliRunner().invoke(app, arguments)
+    assert (shown.exit_code, " - " in shown.output) == (0, True), shown.output
+    rows = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
+    assert [row["flash_kb"] is None for row in rows] == [False, True]

@@ -103,6 +103,15 @@ def test_c_is_compiled_run_and_compared_bit_for_bit(network, batches, tmp_path):
     assert "not the interpreter's" in failed.failure
 
 
+def test_c_that_was_not_compiled_is_not_called_verified(network, batches, tmp_path, monkeypatch):
+    monkeypatch.setattr("qfa_search.deployment.c_comparison.host_compiler", lambda: None)
+    done = export(network, tmp_path / "net.c", images=batches, preprocessing=GREY)
+    told = done.verification.summary()
+    assert "30 images, the C file itself was not run, class equal to torch 30/30" in told
+    assert told.endswith("not verified: the file was not run here")
+    assert json.loads((tmp_path / "net.c.json").read_text())["verified"] is False
+
+
 @pytest.mark.parametrize("name", ["net", "my-net.c", "2nd.c"])
 def test_files_that_c_cannot_have_are_refused(network, tmp_path, name):
     with pytest.raises(ValueError, match=r"ends in \.c|no name in C"):

@@ -52,7 +52,19 @@ def test_images_are_sorted_by_class_and_split_as_a_folder_of_them_is(release):
     assert data.digest == open_data("cifar10", channels=3, resolution=32).digest
 
 
-def test_a_file_with_another_checksum_is_not_unpickled(release):
+def test_a_file_with_another_checksum_is_fetched_again_and_never_unpickled(release, monkeypatch):
+    whole = (release / "data_batch_1").read_bytes()
     (release / "data_batch_1").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
-    with pytest.raises(DataError, match="is damaged"):
+
+    def no_network(*arguments, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", no_network)
+    with pytest.raises(DataError, match=r"is damaged \(no network"):
         read_cifar10("train")
+
+    def fetch(*arguments, **options):
+        (release / "data_batch_1").write_bytes(whole)
+
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", fetch)
+    assert len(read_cifar10("train")[1]) == 200

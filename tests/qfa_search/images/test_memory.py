@@ -7,6 +7,7 @@ from PIL import Image
 
 from predictors.files import read_metadata
 from qfa_search.errors import DataError
+from qfa_search.images import fashion_mnist
 from qfa_search.images.fashion_mnist import DEBIAN_FOLDER
 from qfa_search.images.memory import Images, resize
 from qfa_search.images.sources import open_data
@@ -115,3 +116,22 @@ def test_fashion_mnist_has_its_published_sizes():
         data.split_digest
         == read_metadata(resolve_supernet("fashion-mnist").weights, "supernet")["split"]["digest"]
     )
+
+
+def test_a_download_of_fashion_mnist_that_was_killed_is_begun_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "none")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    raw = fashion_mnist.cache_folder() / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte.gz").touch()
+
+    def no_network(*arguments, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.FashionMNIST", no_network)
+    with pytest.raises(DataError, match="the download failed"):
+        fashion_mnist.read_fashion_mnist("test")
+    for name in fashion_mnist.FILES:
+        (raw / name).touch()
+    with pytest.raises(DataError, match="removed, it is downloaded anew"):
+        fashion_mnist.read_fashion_mnist("test")

@@ -12,6 +12,7 @@ from qfa_search.cli import app
 from qfa_search.measuring.samples import read_samples
 from qfa_search.measuring.scoring import RecalibrationSetting
 from qfa_search.measuring.subnets import measure_all, measure_config
+from qfa_search.published.importing import TEMPORARY
 from qfa_search.supernet.files import resolve_supernet
 from tests.qfa_search.published.published_release import (
     SPACE,
@@ -146,3 +147,21 @@ def test_an_earlier_import_stays_as_it_is(tmp_path):
     assert "already" in result.output
     shutil.rmtree(out)
     assert _run("import-published", clone, "--out", out).exit_code == 0
+
+
+def test_an_outlier_rule_without_samples_is_refused(tmp_path):
+    clone = write_release(tmp_path / "clone", n_samples=60)
+    (clone / "qsamples_8k.json").unlink()
+    result = _run("import-published", clone, "--drop-outliers", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "--drop-outliers is for qsamples_8k.json" in result.output
+
+
+def test_what_a_killed_import_left_goes(tmp_path, release):
+    left = tmp_path / "out" / f"{TEMPORARY}x"
+    left.mkdir(parents=True)
+    only = tmp_path / "clone"
+    only.mkdir()
+    shutil.copy(release / "pareto_archs.npy", only)
+    assert _run("import-published", only, "--out", tmp_path / "out").exit_code == 0
+    assert not left.exists()
