@@ -14,7 +14,7 @@ from predictors import gaussian_process, mlp
 from predictors.descriptors import Descriptors, descriptor_groups, descriptors_of
 from predictors.features import features
 from predictors.files import Tensors, load_tensors, save_tensors
-from predictors.gaussian_process import GaussianProcess
+from predictors.gaussian_process import GaussianProcess, in_length_scales
 from predictors.held_out import (
     HeldOutReport,
     ridge_predictions,
@@ -68,6 +68,8 @@ class AccuracyPredictor:
         supernet: Digest of the supernet that the samples were measured on, if it is known.
         held_out: Top-1 of every sample as predicted by models that had not seen it, and as
             measured, percent, `(n_samples, 2)`; without rows if it is not known.
+        points: Genomes of the process's points, `(n_points, n_genes)`: what a file keeps of
+            them; without rows if they came from an older file, which has the points themselves.
     """
 
     space: SearchSpace
@@ -82,6 +84,7 @@ class AccuracyPredictor:
     residual: float
     supernet: str | None = None
     held_out: Floats = field(default_factory=lambda: np.zeros((0, 2)))
+    points: Genomes = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
 
     @classmethod
     def fit(
@@ -143,12 +146,13 @@ class AccuracyPredictor:
         predicted = _top1(output, to_top1)
         ratios = np.abs(predicted - y) / _spread(output, deviation, to_top1, residual)
         baseline = ridge_predictions(features(space, X), y, folds)
+        process = gaussian_process.fit(A, target, groups, rng=rng)
         return cls(
             space=space,
             report=score(predicted, ratios, y, baseline, folds, entropy),
             n_samples=len(y),
             descriptors=descriptors,
-            process=gaussian_process.fit(A, target, groups, rng=rng),
+            process=process,
             ensemble=ensemble,
             share=share,
             spread_factor=spread_factor(ratios),
@@ -156,6 +160,7 @@ class AccuracyPredictor:
             residual=residual,
             supernet=supernet,
             held_out=np.column_stack([predicted, y]),
+            points=X[process.rows],
         )
 
     def predict(self, X: ArrayLike) -> Floats:
@@ -216,6 +221,9 @@ class AccuracyPredictor:
         }
         for name in _PROCESS_ARRAYS:
             tensors[f"process.{name}"] = getattr(self.process, name)
+        if len(self.points):
+            tensors[_GENOMES] = self.points.astype(np.uint8)  # a tenth of what the points take
+            del tensors[_POINTS]
         layers = zip(self.ensemble.weights, self.ensemble.biases, strict=True)
         for i, (weight, bias) in enumerate(layers):
             tensors[f"ensemble.{i}.weight"], tensors[f"ensemble.{i}.bias"] = weight, bias
@@ -254,9 +262,19 @@ class AccuracyPredictor:
     def _of_plain(cls, tensors: Tensors, data: Mapping[str, Any]) -> AccuracyPredictor:
         space = SearchSpace.from_dict(data["space"])
         n_layers = sum(name.startswith("ensemble.") for name in tensors) // 2
+        tensors = dict(tensors)
+        genomes = np.zeros((0, 0), dtype=np.int64)
+        if _GENOMES in tensors:
+            genomes = space.layout.check(tensors.pop(_GENOMES))
         for name, array in tensors.items():
             if array.dtype.kind != "f" or not np.isfinite(array).all():
                 raise ValueError(f"the values of {name} must be finite numbers")
+        descriptors = Descriptors(
+            space, tensors["descriptors.centre"], tensors["descriptors.scale"]
+        )
+        if len(genomes):
+            inverse_lengths = tensors["process.inverse_lengths"]
+            tensors[_POINTS] = in_length_scales(descriptors(genomes), inverse_lengths)
         process: dict[str, Any] = {
             **{name: tensors[f"process.{name}"] for name in _PROCESS_ARRAYS},
             **{name: _number(data, f"process_{name}") for name in _PROCESS_NUMBERS},
@@ -268,9 +286,7 @@ class AccuracyPredictor:
             space=space,
             report=HeldOutReport.from_dict(data["report"]),
             n_samples=whole_number("n_samples", data["n_samples"]),
-            descriptors=Descriptors(
-                space, tensors["descriptors.centre"], tensors["descriptors.scale"]
-            ),
+            descriptors=descriptors,
             process=GaussianProcess(**process),
             ensemble=MlpEnsemble(
                 tuple(tensors[f"ensemble.{i}.weight"] for i in range(n_layers)),
@@ -284,6 +300,7 @@ class AccuracyPredictor:
             residual=_number(data, "residual"),
             supernet=supernet,
             held_out=_pairs(tensors.get("held_out", np.zeros((0, 2)))),
+            points=genomes,
         )
 
 
@@ -297,6 +314,7 @@ def _number(data: Mapping[str, Any], name: str) -> float:
     return finite_number(name, data[name])
 
 
+_POINTS, _GENOMES = "process.points", "process.genomes"
 _PROCESS_ARRAYS = ("inverse_lengths", "points", "weights", "linear", "slopes")
 _PROCESS_NUMBERS = ("amplitude", "noise", "scale", "constant", "reach")
 

@@ -7,10 +7,11 @@ no linear part beside the RBF kernel: with a few hundred samples hundreds of len
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search_spaces.arrays import Floats
 
@@ -38,6 +39,7 @@ class GaussianProcess:
         constant: What is added.
         reach: Distance from a training point to the nearest other one, in length scales, that
             1 % of the points exceed; what is farther from all points is an extrapolation.
+        rows: Which samples the points are, `(m,)`; empty where that is not known.
     """
 
     inverse_lengths: Floats
@@ -50,6 +52,7 @@ class GaussianProcess:
     scale: float
     constant: float
     reach: float
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def predict(self, A: Floats) -> Floats:
         """Mean of the process at `A` `(n, d)`, `(n,)`."""
@@ -132,17 +135,17 @@ def fit(
     targets = (y[order] - constant) / scale
     theta = _tune(points[:N_TUNING], targets[:N_TUNING], groups)
     lengths, slopes, amplitude, noise = _unpack(theta, len(groups))
-    inverse_lengths, linear = np.empty(A.shape[1]), np.empty(A.shape[1])
+    inverse_lengths, linear = np.empty(A.shape[1], dtype=np.float32), np.empty(A.shape[1])
     for group, length, slope in zip(groups, lengths, slopes, strict=True):
         inverse_lengths[group], linear[group] = 1 / length, slope
-    scaled = points * inverse_lengths
-    distances = squared_distances(scaled, scaled)
+    scaled = in_length_scales(points, inverse_lengths)
+    distances = squared_distances(scaled.astype(np.float64), scaled.astype(np.float64))
     kernel = amplitude * np.exp(-0.5 * distances)
     kernel += (points * linear) @ points.T + noise * np.eye(len(points))
     weights = cho_solve(cho_factor(kernel), targets) * scale
     return GaussianProcess(
-        inverse_lengths=inverse_lengths.astype(np.float32),
-        points=scaled.astype(np.float32),
+        inverse_lengths=inverse_lengths,
+        points=scaled,
         weights=(weights * amplitude).astype(np.float32),
         linear=(linear * (weights @ points)).astype(np.float32),
         slopes=linear.astype(np.float32),
@@ -151,7 +154,13 @@ def fit(
         scale=scale,
         constant=constant,
         reach=_reach(distances),
+        rows=order,
     )
+
+
+def in_length_scales(A: Floats, inverse_lengths: Floats) -> NDArray[np.float32]:
+    """Inputs `(n, d)` as `GaussianProcess.points` are, from the same bits the same bits."""
+    return (np.asarray(A, dtype=np.float64) * inverse_lengths).astype(np.float32)
 
 
 def _tune(points: Floats, targets: Floats, groups: Sequence[slice]) -> Floats:

@@ -104,6 +104,26 @@ def test_a_loaded_predictor_predicts_the_same(predictor, samples, tmp_path):
         assert np.array_equal(a, b)
 
 
+def test_a_file_has_the_points_as_genomes_and_an_earlier_one_as_they_are(
+    predictor, samples, toy_space, tmp_path
+):
+    new, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    predictor.save(new)
+    tensors, metadata = load_tensors(new, "predictor")
+    assert tensors["process.genomes"].shape == (len(samples[0]), toy_space.layout.n_genes)
+    assert "process.points" not in tensors
+    replace(predictor, points=predictor.points[:0]).save(old)
+    for path in (old, new):
+        loaded = AccuracyPredictor.load(path)
+        assert np.array_equal(loaded.process.points, predictor.process.points)
+        loaded.save(tmp_path / f"again-{path.name}")
+        assert (tmp_path / f"again-{path.name}").read_bytes() == path.read_bytes()
+    tensors["process.genomes"][0, 0] = 99
+    save_tensors(tmp_path / "bad.safetensors", "predictor", tensors, metadata)
+    with pytest.raises(ValueError, match="not a complete predictor file"):
+        AccuracyPredictor.load(tmp_path / "bad.safetensors")
+
+
 def test_held_out_predictions_are_those_that_the_report_scores(predictor, samples, tmp_path):
     predicted, measured = predictor.held_out.T
     assert measured == pytest.approx(samples[1])
