@@ -20,8 +20,6 @@ MORE = {
     # A few cheap subnets instead of thirty.
     "qfa-search --supernet fashion-mnist --max-mflops 20 --measure 10 --data fashion-mnist "
     "--jobs 2 --out runs/measured": f"{SEARCHED} --max-mflops 0.0925 --measure 1 --jobs 1",
-    "qfa-search --supernet fashion-mnist --max-mflops 20 --measure 10 --data fashion-mnist --out "
-    "runs/measured": f"{SEARCHED} --max-mflops 0.0925 --measure 1",
     "qfa-search train --data ./photos --out runs/photos # a folder with a folder of images per "
     "class": f"{QUICK} --batch-size 22 --parts 1 --processes 1 --space {{toy_space_file}}",
     "qfa-search sample --supernet runs/photos --data ./photos --n 500 --out "
@@ -38,7 +36,7 @@ MORE = {
     "qfa-search latency --supernet fashion-mnist --target onnxruntime --out here.csv": (
         "--networks 5"
     ),
-    "qfa-search --supernet cifar10 --max-mflops 7 --out runs/photos": SEARCHED,
+    "qfa-search --max-mflops 20": SEARCHED,
     "qfa-search $published --max-published-mflops 20": SEARCHED,
     "qfa-search $published --max-mflops 20": SEARCHED,
     "python -m benchmarks.supernet_scores --split test --random 50": "--supernet {toy_run} "
@@ -76,6 +74,7 @@ NOT_RUN = {
     "python -m benchmarks.supernet_scores --supernet cifar10 --data cifar10-images --split test "
     "--jobs 2": CIFAR10,
     "python -m benchmarks.cifar10_table --ours ours.json": CIFAR10,
+    "python -m benchmarks.measured_front runs/photos": CIFAR10,
     "export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1": "is for the next one",
     "torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 "
     "--max-restarts 3 -m qfa_search train --preset imagenet --space mobilenet-v3-w1.2 --data "
