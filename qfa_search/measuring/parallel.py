@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -60,6 +61,7 @@ def run(
     parent = os.getpid() if is_local and workers.jobs > 1 else None
     with ExitStack() as stack:
         stack.enter_context(_told())
+        stack.enter_context(_without_word_of_replaced_processes())
         stack.enter_context(nullcontext() if is_local else _dask(workers))
         parallel = Parallel(
             n_jobs=workers.jobs if is_local else -1, return_as="generator_unordered"
@@ -89,6 +91,14 @@ def _dask(workers: Workers) -> Iterator[None]:
         raise MeasurementError(
             f"the cluster lost its workers ({type(error).__name__}); {KEPT}"
         ) from None
+
+
+@contextmanager
+def _without_word_of_replaced_processes() -> Iterator[None]:
+    """A process that has grown is replaced between two tasks; joblib warns as if one were lost."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
+        yield
 
 
 @contextmanager
