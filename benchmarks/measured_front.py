@@ -66,6 +66,8 @@ def told(front: ParetoFront, test: Floats, is_new: NDArray[np.bool_], promised: 
     lines = [
         f"{len(promised)} subnets measured by the search: {promised.mean():.2f} points less on "
         "validation images than predicted, on average."
+        if len(promised)
+        else "The search measured no subnet that was not stored before."
     ]
     for chosen, name in ((is_new, "that the search measured"), (~is_new, "from the samples")):
         if chosen.any():

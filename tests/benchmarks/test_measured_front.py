@@ -45,3 +45,15 @@ def test_members_stand_with_all_three_scores_and_means_are_told_by_where_they_co
     )
     assert "1 of 2 members that the search measured: 3.00 points" in lines[6]
     assert "1 of 2 members from the samples: 1.00 points" in lines[7]
+
+
+def test_a_search_that_measured_samples_alone_says_so(folder, capsys):
+    front = qfa_search.ParetoFront.load(folder / "front.json")
+    front.subset([0]).save(folder / "front.json")
+    (folder / "samples.sqlite").unlink()
+    store = SampleStore(folder / "samples.sqlite", front.space)
+    for split in ("val", "test"):
+        setting = Setting(supernet=front.supernet_digest, split=split, recalibration="16x64")
+        store.add(setting, [Sample(genome=front.X[0], top1=88.0)])
+    measured_front.main([str(folder)])
+    assert "The search measured no subnet that was not stored before." in capsys.readouterr().out
