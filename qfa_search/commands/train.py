@@ -99,7 +99,9 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE", help="Supernet to start from where shapes agree; none for none."
+            metavar="NAME|FILE",
+            help="Supernet to start from where shapes agree: cifar10 for colour photos unless "
+            "another or none is said.",
         ),
     ] = None,
     minutes: Annotated[
@@ -268,6 +270,8 @@ def train(
     assert planned.listed is not None
     if is_first and not quiet:
         tell_images(planned.listed)
+        if init is None and planned.init is not None:
+            tell(f"starts from the bundled supernet {planned.init.stem}; from none: --init none")
     times: list[PhaseTime] = []
     is_timed = not (quiet or "WORLD_SIZE" in os.environ)
     if minutes is not None:

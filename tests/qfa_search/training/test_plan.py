@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,6 +169,12 @@ def test_photos_start_from_the_bundled_supernet_with_the_stages_of_their_space(
     def start(**given):
         return plan(str(image_folder), tmp_path / "out", **{**NO_CHOICE, **given}).init
 
+    assert start(space=toy_space_file) is None  # the very images, for all that is known
+    others = tmp_path / "others"
+    shutil.copytree(image_folder, others)
+    for split in others.iterdir():
+        (split / "rows").rename(split / "lines")
+    image_folder = others
     assert start(space=toy_space_file) == toy_run / "supernet.safetensors"
     assert start(space=toy_space_file, init="none") is None
     assert start(space=other) is None
