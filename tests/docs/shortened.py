@@ -75,6 +75,9 @@ NOT_RUN = {
     "--jobs 2": CIFAR10,
     "python -m benchmarks.cifar10_table --ours ours.json": CIFAR10,
     "python -m benchmarks.measured_front runs/photos": CIFAR10,
+    "python -m benchmarks.supernet_scores --supernet few-1 --data few --split test --random 12": (
+        "needs photos of hand signs and hours; other pages do the same with others"
+    ),
     "export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1": "is for the next one",
     "torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29400 "
     "--max-restarts 3 -m qfa_search train --preset imagenet --space mobilenet-v3-w1.2 --data "
