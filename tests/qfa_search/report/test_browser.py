@@ -315,5 +315,5 @@ def test_a_front_of_one_member_and_nothing_else_known_is_shown(opened, front):
     )
     driver = opened(bare)
     assert _dots(driver, "#front-plot .dots.f0") == 1
-    assert "--supernet" not in _text(driver, "#commands")
+    assert "--supernet SUPERNET " in _text(driver, "#commands")
     assert "NaN" not in driver.execute_script("return document.body.innerHTML")
