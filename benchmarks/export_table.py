@@ -178,7 +178,7 @@ def _replays(
             f"{name}_ties": max(t["n_ties"] for t in told),
             f"{name}_wrong": max(t["n_wrong"] for t in told),
             f"{name}_logits": max(t["logit_difference"] for t in told),
-            f"{name}_verified": verdict.passed,
+            f"{name}_verified": verdict.is_proof,
         }
     return found
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 DRY_RUN_IMAGES, IMAGENET_IMAGES = 55_000, 1_271_167
 # The bundled supernet that trainings on folders of colour photos start from: much better subnets
 # after few steps, as good ones after many.
-PHOTO_START: str | None = "cifar10"
+PHOTO_START = "cifar10"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,8 +285,6 @@ def _photo_start(space: SearchSpace, classes: Sequence[str]) -> SupernetFiles | 
     Images of its very classes may be those that it was trained on: nobody knows which of them may
     be held out then, and they start from none.
     """
-    if PHOTO_START is None:
-        return None
     files = resolve_supernet(PHOTO_START)
     if not files.weights.is_file():
         return None

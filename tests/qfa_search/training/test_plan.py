@@ -178,8 +178,6 @@ def test_photos_start_from_the_bundled_supernet_with_the_stages_of_their_space(
     assert start(space=toy_space_file) == toy_run / "supernet.safetensors"
     assert start(space=toy_space_file, init="none") is None
     assert start(space=other) is None
-    monkeypatch.setattr("qfa_search.training.plan.PHOTO_START", None)
-    assert start(space=toy_space_file) is None
 
 
 def test_a_fitted_space_shares_nearly_all_weights_with_the_space_of_photos():
