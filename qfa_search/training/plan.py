@@ -195,6 +195,12 @@ def plan(
         recipe=recipe,
         processes=processes,
     )
+    is_worker = "WORLD_SIZE" in os.environ  # of torchrun
+    if with_minutes and is_worker:
+        raise ValueError(
+            "--minutes goes without torchrun, whose processes would each measure another time: "
+            "give --epochs, or --set steps=N"
+        )
     wanted = Wanted(ram_kb=fit_ram_kb, flash_kb=fit_flash_kb)
     if (widths := w_bits or bits) is not None:
         wanted = replace(wanted, w_bit_choices=tuple(sorted(set(widths))))
@@ -230,7 +236,6 @@ def plan(
         chosen = _space(space, data, listed, resolution, wanted, out if goes_on else None)
     if init is None and isinstance(listed, FolderSplit):
         start = _photo_start(chosen, listed.classes)
-    is_worker = "WORLD_SIZE" in os.environ  # of torchrun
     n_taken, along = (
         n_images or (IMAGENET_IMAGES if preset == "imagenet" else DRY_RUN_IMAGES),
         False,

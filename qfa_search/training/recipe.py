@@ -308,6 +308,6 @@ def _start_from(network: Supernet, init: Supernet) -> None:
     network.load_state_dict({**own, **fitting})
     n_taken, n_all = (sum(t.numel() for t in some.values()) for some in (fitting, own))
     logger.info(
-        "%d of %d tensors, %.0f %% of the weights, start from the given supernet",
+        "%d of %d tensors, %.0f %% of the weights, are those of the supernet it starts from",
         *(len(fitting), len(own), 100 * n_taken / n_all),
     )

@@ -117,6 +117,12 @@ def test_bits_that_are_asked_for_are_not_those_of_the_training_that_was_begun(
     assert resumed(bits=(2, 3, 4)).w_bit_choices == (2, 3, 4)  # the checkpoints tell the rest
 
 
+def test_processes_of_torchrun_would_each_measure_another_time(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="--minutes goes without torchrun"):
+        plan("cifar10", None, is_dry_run=True, **{**NO_CHOICE, "with_minutes": True})
+
+
 def test_given_minutes_hold_for_a_training_that_was_not_begun(tmp_path, image_folder, monkeypatch):
     chosen = {**NO_CHOICE, "resume": True, "with_minutes": True}
     planned = plan(str(image_folder), tmp_path, **chosen)

@@ -115,7 +115,7 @@ def test_a_supernet_to_start_from_gives_the_tensors_that_fit(
     caplog.set_level(logging.INFO, "qfa_search")
     start_file = toy_run / "supernet.safetensors"
     train(toy_space, str(image_folder), tmp_path, SHORT, init=start_file, on_step=_ignore)
-    assert "tensors, 100 % of the weights, start from the given supernet" in caplog.text
+    assert "tensors, 100 % of the weights, are those of the supernet it starts from" in caplog.text
     counts = [int(w) for w in caplog.messages[0].split() if w.isdigit()]
     assert counts[0] == counts[1] > 0
 
