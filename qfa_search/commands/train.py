@@ -196,7 +196,7 @@ def train(
         )
     if dry_run and minutes is not None:
         raise typer.BadParameter("--dry-run goes without --minutes: it times the recipe as it is")
-    from qfa_search.training.arguments import check_use
+    from qfa_search.training.arguments import Asked
     from qfa_search.training.config import settings
     from qfa_search.training.estimate import told
     from qfa_search.training.launch import run_together
@@ -222,29 +222,9 @@ def train(
         for name, text in (("bits", bits), ("w_bits", w_bits), ("a_bits", a_bits))
     }
     try:
-        check_use(
-            data,
-            space=space,
-            resolution=resolution,
-            **widths,
-            fit_ram_kb=fit_ram_kb,
-            fit_flash_kb=fit_flash_kb,
-            init=init,
-            with_minutes=minutes is not None,
-            continue_steps=continue_steps,
-            teacher=teacher,
-            teacher_weights=teacher_weights,
-            preset=preset,
-            recipe=recipe,
-            processes=processes,
-        )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    is_first = os.environ.get("RANK", "0") == "0"
-    with notes_on_stderr(quiet or not is_first):
-        planned = plan(
-            data,
-            out,
+        asked = Asked(
+            data=data,
+            out=out,
             space=space,
             resolution=resolution,
             **widths,
@@ -255,13 +235,18 @@ def train(
             teacher=teacher,
             teacher_weights=teacher_weights,
             init=init,
-            with_minutes=minutes is not None,
+            minutes=minutes,
             continue_steps=continue_steps,
             processes=processes,
             resume=resume,
             is_dry_run=dry_run,
             n_images=images,
         )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    is_first = os.environ.get("RANK", "0") == "0"
+    with notes_on_stderr(quiet or not is_first):
+        planned = plan(asked)
     if dry_run:
         print_dry_run(planned)
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qfa_search.training.config import TrainConfig, preset
@@ -14,73 +16,107 @@ FEWEST_SHOWINGS = 16  # of an image, from which on varying it pays
 Setting = float | bool | str
 
 
-def check_use(
-    data: str | None,
-    *,
-    space: SearchSpace | str | Path | None,
-    resolution: int | None,
-    bits: Sequence[int] | None,
-    w_bits: Sequence[int] | None,
-    a_bits: Sequence[int] | None,
-    fit_ram_kb: float | None,
-    fit_flash_kb: float | None,
-    init: str | None,
-    with_minutes: bool,
-    continue_steps: int | None,
-    teacher: Path | None,
-    teacher_weights: Path | None,
-    preset: str | None,
-    recipe: Mapping[str, Setting],
-    processes: int | None,
-) -> None:
-    """Nothing, if the arguments of a training go together.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a training is asked to do: the arguments of `train`, which go together.
+
+    Attributes:
+        data: Images; a dry run needs none.
+        out: Folder for the result.
+        space: As `train`; so for those below that are not told.
+        resolution: Largest image side of a fitted space.
+        bits: Bit widths of a fitted space.
+        w_bits: Those for weights.
+        a_bits: Those for activations.
+        fit_ram_kb: Memory for activations that a fitted space is for.
+        fit_flash_kb: Memory for weights that a fitted space is for.
+        preset: Name or file of a recipe.
+        recipe: Its changed fields.
+        teacher: File to learn from.
+        teacher_weights: Weights that are tuned as the teacher.
+        init: What to start from.
+        minutes: How long to train at most.
+        continue_steps: Steps of a finished training that goes on.
+        processes: That train together; None for one each core or GPU.
+        resume: Whether to go on from checkpoints.
+        is_dry_run: Whether nothing will be trained.
+        n_images: How many a dry run without `data` counts with.
 
     Raises:
-        ValueError: Two do not; the message names them.
+        ValueError: Two do not go together; the message names them.
     """
-    fits = {
-        "resolution": resolution,
-        "bits": bits,
-        "w-bits": w_bits,
-        "a-bits": a_bits,
-        "fit-ram-kb": fit_ram_kb,
-        "fit-flash-kb": fit_flash_kb,
-    }
-    for option, value in fits.items():
-        if value is not None and space is not None:
-            raise ValueError(f"--{option} goes without --space: that says it")
-        if value is not None and (data is None or data in PUBLISHED_SETS):
-            raise ValueError(f"--{option} fits a space to a folder: give one as --data")
-    if teacher_weights is not None and teacher is not None:
-        raise ValueError("--teacher-weights FILE is tuned as the teacher: give no --teacher")
-    if teacher_weights is not None and recipe.get("teacher_epochs") == 0:
-        raise ValueError("--teacher-weights FILE is tuned: give it more than 0 --teacher-epochs")
-    if continue_steps is not None and data is None:
-        raise ValueError("--continue needs --data: the images of the training that goes on")
-    if continue_steps is not None and init in (None, NO_START):
-        raise ValueError("--continue needs --init DIR: the training that goes on")
-    if continue_steps is not None:
-        _check_use_with_continue(
-            {"space": space, **fits, "preset": preset, "teacher-weights": teacher_weights},
-            recipe,
-            with_minutes=with_minutes,
-        )
-    if processes is not None and processes < 1:
-        raise ValueError(f"--processes must be at least 1, got {processes}")
 
+    data: str | None = None
+    out: Path | None = None
+    space: SearchSpace | str | Path | None = None
+    resolution: int | None = None
+    bits: Sequence[int] | None = None
+    w_bits: Sequence[int] | None = None
+    a_bits: Sequence[int] | None = None
+    fit_ram_kb: float | None = None
+    fit_flash_kb: float | None = None
+    preset: str | None = None
+    recipe: Mapping[str, Setting] = field(default_factory=dict)
+    teacher: Path | None = None
+    teacher_weights: Path | None = None
+    init: str | None = None
+    minutes: float | None = None
+    continue_steps: int | None = None
+    processes: int | None = None
+    resume: bool = False
+    is_dry_run: bool = False
+    n_images: int | None = None
 
-def _check_use_with_continue(
-    given: Mapping[str, object], recipe: Mapping[str, Setting], *, with_minutes: bool
-) -> None:
-    """Nothing, if a training that goes on is asked for nothing that `--init` settles."""
-    if with_minutes:
-        raise ValueError("--continue goes without --minutes: it says how many steps")
-    for option, value in given.items():
-        if value is not None:
-            raise ValueError(f"--continue goes without --{option}: that of --init stays")
-    if recipe:
-        names = ", ".join(recipe)
-        raise ValueError(f"--continue keeps the recipe of --init: give no other {names}")
+    @property
+    def of_fitted_space(self) -> dict[str, object]:
+        """What is said of a space that is fitted to a folder, by the names of options."""
+        return {
+            "resolution": self.resolution,
+            "bits": self.bits,
+            "w-bits": self.w_bits,
+            "a-bits": self.a_bits,
+            "fit-ram-kb": self.fit_ram_kb,
+            "fit-flash-kb": self.fit_flash_kb,
+        }
+
+    def __post_init__(self) -> None:
+        """Check that the arguments go together."""
+        for option, value in self.of_fitted_space.items():
+            if value is not None and self.space is not None:
+                raise ValueError(f"--{option} goes without --space: that says it")
+            if value is not None and (self.data is None or self.data in PUBLISHED_SETS):
+                raise ValueError(f"--{option} fits a space to a folder: give one as --data")
+        if self.teacher_weights is not None and self.teacher is not None:
+            raise ValueError("--teacher-weights FILE is tuned as the teacher: give no --teacher")
+        if self.teacher_weights is not None and self.recipe.get("teacher_epochs") == 0:
+            raise ValueError(
+                "--teacher-weights FILE is tuned: give it more than 0 --teacher-epochs"
+            )
+        if self.continue_steps is not None:
+            self._check_use_with_continue()
+        if self.minutes is not None and "WORLD_SIZE" in os.environ:
+            raise ValueError(
+                "--minutes goes without torchrun, whose processes would each measure another time: "
+                "give --epochs, or --set steps=N"
+            )
+        if self.processes is not None and self.processes < 1:
+            raise ValueError(f"--processes must be at least 1, got {self.processes}")
+
+    def _check_use_with_continue(self) -> None:
+        """Nothing, if a training that goes on is asked for nothing that `init` settles."""
+        if self.data is None:
+            raise ValueError("--continue needs --data: the images of the training that goes on")
+        if self.init in (None, NO_START):
+            raise ValueError("--continue needs --init DIR: the training that goes on")
+        if self.minutes is not None:
+            raise ValueError("--continue goes without --minutes: it says how many steps")
+        settled = {"preset": self.preset, "teacher-weights": self.teacher_weights}
+        for option, value in {"space": self.space, **self.of_fitted_space, **settled}.items():
+            if value is not None:
+                raise ValueError(f"--continue goes without --{option}: that of --init stays")
+        if self.recipe:
+            names = ", ".join(self.recipe)
+            raise ValueError(f"--continue keeps the recipe of --init: give no other {names}")
 
 
 def recipe_for(name: str, recipe: Mapping[str, Setting], *, has_teacher: bool) -> TrainConfig:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qfa_search.training.arguments import Setting
+from qfa_search.training.arguments import Asked, Setting
 from qfa_search.training.plan import plan
 from search_spaces import SearchSpace
 
@@ -78,9 +78,9 @@ def train(
     from qfa_search.training.launch import run_together
     from qfa_search.training.run import SUPERNET_FILE
 
-    planned = plan(
-        str(data),
-        Path(out),
+    asked = Asked(
+        data=str(data),
+        out=Path(out),
         space=space,
         resolution=resolution,
         bits=bits,
@@ -93,11 +93,12 @@ def train(
         teacher=None if teacher is None else Path(teacher),
         teacher_weights=None if teacher_weights is None else Path(teacher_weights),
         init=None if init is None else str(init),
-        with_minutes=minutes is not None,
+        minutes=minutes,
         continue_steps=continue_steps,
         processes=processes,
         resume=resume,
     )
+    planned = plan(asked)
     if minutes is not None:
         planned, _ = planned.within(minutes)
     if planned.processes == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,7 @@ from qfa_search.supernet.files import SupernetFiles, resolve_supernet
 from qfa_search.training.arguments import (
     NO_START,
     PUBLISHED_SETS,
-    Setting,
-    check_use,
+    Asked,
     preset_of,
     recipe_for,
 )
@@ -122,165 +121,90 @@ class Planned:
         )
 
 
-def plan(
-    data: str | None,
-    out: Path | None,
-    *,
-    space: SearchSpace | str | Path | None,
-    resolution: int | None,
-    bits: Sequence[int] | None,
-    w_bits: Sequence[int] | None,
-    a_bits: Sequence[int] | None,
-    fit_ram_kb: float | None,
-    fit_flash_kb: float | None,
-    preset: str | None,
-    recipe: Mapping[str, Setting],
-    teacher: Path | None,
-    teacher_weights: Path | None,
-    init: str | None,
-    with_minutes: bool,
-    continue_steps: int | None,
-    processes: int | None,
-    resume: bool,
-    is_dry_run: bool = False,
-    n_images: int | None = None,
-) -> Planned:
+def plan(asked: Asked) -> Planned:
     """What a training will do, everything checked that can be before it starts.
 
-    Args:
-        data: Images; none are needed in a dry run.
-        out: Folder for the result.
-        space: As `train`.
-        resolution: As `train`.
-        bits: As `train`.
-        w_bits: As `train`.
-        a_bits: As `train`.
-        fit_ram_kb: As `train`.
-        fit_flash_kb: As `train`.
-        preset: As `train`.
-        recipe: Changed fields.
-        teacher: As `train`.
-        teacher_weights: As `train`.
-        init: As `train`.
-        with_minutes: Whether the time is given.
-        continue_steps: As `train`.
-        processes: As `train`; None for one each core or GPU.
-        resume: As `train`.
-        is_dry_run: Whether nothing will be trained.
-        n_images: How many a dry run without `data` counts with.
-
     Raises:
-        ValueError: As `check_use`, or a value is out of range.
+        ValueError: A value is out of range, or two do not go together.
         QFAError: As `train`.
     """
     from qfa_search.training.estimate import default_processes
     from qfa_search.training.pretrained import known_weights
     from qfa_search.training.run import check_out, list_to_train
 
-    check_use(
-        data,
-        space=space,
-        resolution=resolution,
-        bits=bits,
-        w_bits=w_bits,
-        a_bits=a_bits,
-        fit_ram_kb=fit_ram_kb,
-        fit_flash_kb=fit_flash_kb,
-        init=init,
-        with_minutes=with_minutes,
-        continue_steps=continue_steps,
-        teacher=teacher,
-        teacher_weights=teacher_weights,
-        preset=preset,
-        recipe=recipe,
-        processes=processes,
-    )
-    is_worker = "WORLD_SIZE" in os.environ  # of torchrun
-    if with_minutes and is_worker:
-        raise ValueError(
-            "--minutes goes without torchrun, whose processes would each measure another time: "
-            "give --epochs, or --set steps=N"
-        )
-    wanted = Wanted(ram_kb=fit_ram_kb, flash_kb=fit_flash_kb)
-    if (widths := w_bits or bits) is not None:
-        wanted = replace(wanted, w_bit_choices=tuple(sorted(set(widths))))
-    if (widths := a_bits or bits) is not None:
-        wanted = replace(wanted, a_bit_choices=tuple(sorted(set(widths))))
-    preset = preset or preset_of(data, space)
-    config = recipe_for(preset, recipe, has_teacher=teacher is not None)
-    if teacher_weights is not None and not config.teacher_width:
+    data, out, init, teacher = asked.data, asked.out, asked.init, asked.teacher
+    preset = asked.preset or preset_of(data, asked.space)
+    config = recipe_for(preset, asked.recipe, has_teacher=teacher is not None)
+    if asked.teacher_weights is not None and not config.teacher_width:
         raise ValueError(
             f"--teacher-weights FILE is tuned as the teacher, and the recipe {preset} trains none: "
             "add --set teacher_width=16 --teacher-epochs 8"
         )
-    check_resolution(resolution)
-    if out is not None and not is_dry_run:
-        check_out(out, resume=resume)
+    check_resolution(asked.resolution)
+    if out is not None and not asked.is_dry_run:
+        check_out(out, resume=asked.resume)
     start = None if init in (None, NO_START) else resolve_supernet(init)
-    if teacher_weights is not None:
-        known_weights(teacher_weights)  # raises if nobody knows their network
+    if asked.teacher_weights is not None:
+        known_weights(asked.teacher_weights)  # raises if nobody knows their network
     listed = None
     if data is not None:
         starts = [path for path in (start and start.weights, teacher) if isinstance(path, Path)]
         listed = list_to_train(
-            data, out or Path(), resume=resume, starts=starts, by_content=not is_dry_run
+            data, out or Path(), resume=asked.resume, starts=starts, by_content=not asked.is_dry_run
         )
-    if continue_steps is not None:
+    if asked.continue_steps is not None:
         assert start is not None
         assert listed is not None
-        chosen, config, teacher = _to_train_on(start, listed.size("train"), continue_steps, teacher)
+        n_steps = asked.continue_steps
+        space, config, teacher = _to_train_on(start, listed.size("train"), n_steps, teacher)
         preset = f"that of {start.name}"
     else:
-        asked = (resolution, bits, w_bits, a_bits, fit_ram_kb, fit_flash_kb)
-        goes_on = resume and all(value is None for value in asked)
-        chosen = _space(space, data, listed, resolution, wanted, out if goes_on else None)
+        space = _space(asked, listed)
     if init is None and isinstance(listed, FolderSplit):
-        start = _photo_start(chosen, listed.classes)
-    n_taken, along = (
-        n_images or (IMAGENET_IMAGES if preset == "imagenet" else DRY_RUN_IMAGES),
-        False,
-    )
+        start = _photo_start(space, listed.classes)
+    n_images = IMAGENET_IMAGES if preset == "imagenet" else DRY_RUN_IMAGES
+    n_taken, along = asked.n_images or n_images, False
     if listed is not None:
-        data_for(listed, chosen)  # raises if the images do not fit the space
-        n_taken, along = listed.size("train"), is_too_large(listed, chosen)
+        data_for(listed, space)  # raises if the images do not fit the space
+        n_taken, along = listed.size("train"), is_too_large(listed, space)
+    is_worker = "WORLD_SIZE" in os.environ  # of torchrun
     return Planned(
-        space=chosen,
+        space=space,
         preset=preset,
         config=config,
-        processes=1 if is_worker else processes or default_processes(chosen, config),
+        processes=1 if is_worker else asked.processes or default_processes(space, config),
         n_images=n_taken,
         is_teacher_run_along=along,
         listed=listed,
         data=data,
         out=out,
-        resume=resume or continue_steps is not None,
+        resume=asked.resume or asked.continue_steps is not None,
         teacher=teacher,
-        teacher_weights=teacher_weights,
+        teacher_weights=asked.teacher_weights,
         init=None if start is None else start.weights,
     )
 
 
-def _space(
-    given: SearchSpace | str | Path | None,
-    data: str | None,
-    listed: Listed | None,
-    resolution: int | None,
-    wanted: Wanted,
-    resumed: Path | None,
-) -> SearchSpace:
+def _space(asked: Asked, listed: Listed | None) -> SearchSpace:
     """The space that was asked for, that of the run to go on with, or one fitted to a folder."""
     from qfa_search.training.run import SPACE_FILE
 
-    if isinstance(given, SearchSpace):
-        return given
-    if given is not None:
-        return load(given)
-    if resumed is not None and (resumed / SPACE_FILE).is_file():
-        return load(resumed / SPACE_FILE)
+    if isinstance(asked.space, SearchSpace):
+        return asked.space
+    if asked.space is not None:
+        return load(asked.space)
+    is_as_begun = asked.resume and all(v is None for v in asked.of_fitted_space.values())
+    if is_as_begun and asked.out is not None and (asked.out / SPACE_FILE).is_file():
+        return load(asked.out / SPACE_FILE)
     if listed is None or isinstance(listed, PublishedSet):
-        return load(data or PUBLISHED_SETS[0])
+        return load(asked.data or PUBLISHED_SETS[0])
+    wanted = Wanted(ram_kb=asked.fit_ram_kb, flash_kb=asked.fit_flash_kb)
+    if (widths := asked.w_bits or asked.bits) is not None:
+        wanted = replace(wanted, w_bit_choices=tuple(sorted(set(widths))))
+    if (widths := asked.a_bits or asked.bits) is not None:
+        wanted = replace(wanted, a_bit_choices=tuple(sorted(set(widths))))
     return space_for_folder(
-        listed, resolution=resolution, largest_side=largest_side(), wanted=wanted
+        listed, resolution=asked.resolution, largest_side=largest_side(), wanted=wanted
     )
 
 

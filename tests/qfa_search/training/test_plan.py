@@ -8,29 +8,18 @@ from safetensors.torch import save_file
 
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.supernet.mobilenet_v3 import Supernet
+from qfa_search.training.arguments import Asked
 from qfa_search.training.estimate import PhaseTime
 from qfa_search.training.plan import plan
 from search_spaces import fitted, load, to_toml
 
 WEIGHTS = Path("weights.safetensors")
-NO_CHOICE = {
-    "space": None,
-    "resolution": None,
-    "bits": None,
-    "w_bits": None,
-    "a_bits": None,
-    "fit_ram_kb": None,
-    "fit_flash_kb": None,
-    "preset": None,
-    "recipe": {},
-    "teacher": None,
-    "teacher_weights": None,
-    "init": None,
-    "with_minutes": False,
-    "continue_steps": None,
-    "processes": 1,
-    "resume": False,
-}
+
+
+def planned(data, out=None, **given):
+    """The plan of one process."""
+    data = None if data is None else str(data)
+    return plan(Asked(data=data, out=out, **{"processes": 1, **given}))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +32,7 @@ NO_CHOICE = {
         ({"continue_steps": 3}, "--continue needs --init DIR"),
         ({"continue_steps": 3, "init": "none"}, "--continue needs --init DIR"),
         (
-            {"continue_steps": 3, "init": "a", "with_minutes": True},
+            {"continue_steps": 3, "init": "a", "minutes": 5.0},
             "--continue goes without --minutes",
         ),
         (
@@ -72,12 +61,12 @@ NO_CHOICE = {
 )
 def test_the_one_condition_that_failed_is_named(given, message):
     with pytest.raises(ValueError, match=message):
-        plan("cifar10", None, is_dry_run=True, **{**NO_CHOICE, **given})
+        planned("cifar10", is_dry_run=True, **given)
 
 
 def test_a_training_that_goes_on_needs_its_images():
     with pytest.raises(ValueError, match="--continue needs --data"):
-        plan(None, None, is_dry_run=True, **{**NO_CHOICE, "continue_steps": 3, "init": "a"})
+        planned(None, is_dry_run=True, continue_steps=3, init="a")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +74,7 @@ def test_a_training_that_goes_on_needs_its_images():
     [(None, "fashion-mnist"), ("cifar10", "cifar10"), ("mobilenet-v3-w1.2", "own-images")],
 )
 def test_without_images_the_recipe_is_that_of_the_space(space, recipe):
-    assert plan(None, None, is_dry_run=True, **{**NO_CHOICE, "space": space}).preset == recipe
+    assert planned(None, is_dry_run=True, space=space).preset == recipe
 
 
 @pytest.mark.parametrize(
@@ -98,19 +87,18 @@ def test_without_images_the_recipe_is_that_of_the_space(space, recipe):
     ],
 )
 def test_the_fitted_space_has_the_bits_of_each_side(image_folder, given, expected):
-    chosen = {**NO_CHOICE, "is_dry_run": True, **given}
-    space = plan(str(image_folder), None, **chosen).space
+    space = planned(image_folder, is_dry_run=True, **given).space
     assert " ".join(map(str, space.uniform_bits)) == expected
 
 
 def test_bits_that_are_asked_for_are_not_those_of_the_training_that_was_begun(
     tmp_path, image_folder
 ):
-    begun = plan(str(image_folder), None, **{**NO_CHOICE, "is_dry_run": True, "bits": (2, 4)})
+    begun = planned(image_folder, is_dry_run=True, bits=(2, 4))
     (tmp_path / "space.toml").write_text(to_toml(begun.space))
 
     def resumed(**given):
-        return plan(str(image_folder), tmp_path, **{**NO_CHOICE, "resume": True, **given}).space
+        return planned(image_folder, tmp_path, resume=True, **given).space
 
     assert resumed() == begun.space
     assert resumed(bits=(2, 4)) == begun.space
@@ -120,23 +108,22 @@ def test_bits_that_are_asked_for_are_not_those_of_the_training_that_was_begun(
 def test_processes_of_torchrun_would_each_measure_another_time(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="--minutes goes without torchrun"):
-        plan("cifar10", None, is_dry_run=True, **{**NO_CHOICE, "with_minutes": True})
+        planned("cifar10", is_dry_run=True, minutes=5.0)
 
 
 def test_given_minutes_hold_for_a_training_that_was_not_begun(tmp_path, image_folder, monkeypatch):
-    chosen = {**NO_CHOICE, "resume": True, "with_minutes": True}
-    planned = plan(str(image_folder), tmp_path, **chosen)
+    asked = planned(image_folder, tmp_path, resume=True, minutes=50.0)
 
     def times(*arguments, **options):
         return [PhaseTime("quantized", 1000, 6.0)]
 
     monkeypatch.setattr("qfa_search.training.estimate.phase_times", times)
-    half, told = planned.within(50)
-    assert half.config.steps == planned.config.steps / 2
+    half, told = asked.within(50)
+    assert half.config.steps == asked.config.steps / 2
     assert sum(time.seconds for time in told) == 50 * 60
     (tmp_path / "recipe.toml").write_text("steps = 7\n")
     (tmp_path / "float.ckpt").touch()
-    assert planned.within(50)[0].config.steps == 7
+    assert asked.within(50)[0].config.steps == 7
 
 
 @pytest.mark.parametrize(
@@ -151,18 +138,18 @@ def test_given_minutes_hold_for_a_training_that_was_not_begun(tmp_path, image_fo
 def test_images_that_are_shown_a_few_times_are_shown_as_they_are(
     tmp_path, image_folder, toy_space_file, recipe, shown
 ):
-    chosen = {**NO_CHOICE, "space": toy_space_file, "preset": "own-images", "recipe": recipe}
-    config = plan(str(image_folder), tmp_path / "out", **chosen).config
+    chosen = {"space": toy_space_file, "preset": "own-images", "recipe": recipe}
+    config = planned(image_folder, tmp_path / "out", **chosen).config
     assert (config.crop_share, config.colour) == shown
 
 
 def test_who_says_how_long_the_quantized_phase_is_gets_no_further_rounds(
     tmp_path, image_folder, toy_space_file
 ):
-    chosen = {**NO_CHOICE, "space": toy_space_file, "preset": "own-images"}
+    chosen = {"space": toy_space_file, "preset": "own-images"}
     recipes = ({}, {"epochs": 20.0}, {"steps": 9}, {"steps": 9, "rounds": 1})
-    plans = (plan(str(image_folder), tmp_path, **{**chosen, "recipe": r}) for r in recipes)
-    assert [planned.config.rounds for planned in plans] == [2, 0, 0, 1]
+    plans = (planned(image_folder, tmp_path, **chosen, recipe=recipe) for recipe in recipes)
+    assert [found.config.rounds for found in plans] == [2, 0, 0, 1]
 
 
 def test_photos_start_from_the_bundled_supernet_with_the_stages_of_their_space(
@@ -173,7 +160,7 @@ def test_photos_start_from_the_bundled_supernet_with_the_stages_of_their_space(
     monkeypatch.setattr("qfa_search.training.plan.PHOTO_START", str(toy_run))
 
     def start(**given):
-        return plan(str(image_folder), tmp_path / "out", **{**NO_CHOICE, **given}).init
+        return planned(image_folder, tmp_path / "out", **given).init
 
     assert start(space=toy_space_file) is None  # the very images, for all that is known
     others = tmp_path / "others"
@@ -201,10 +188,9 @@ def test_weights_that_no_teacher_has_are_told_before_anything_is_listed_or_timed
     monkeypatch.setattr("torchvision.models.list_models", lambda module: ["resnet18"])
     nowhere = str(tmp_path / "no-images")
     weights = tmp_path / "w.safetensors"
-    chosen = {**NO_CHOICE, "teacher_weights": weights}
     for is_dry_run in (True, False):
         with pytest.raises(ValueError, match="no readable safetensors file"):
-            plan(nowhere, tmp_path / "out", **chosen, is_dry_run=is_dry_run)
+            planned(nowhere, tmp_path / "out", teacher_weights=weights, is_dry_run=is_dry_run)
     save_file({"weight": torch.zeros(3)}, weights)
     with pytest.raises(CheckpointMismatchError, match="weights of no classifier in"):
-        plan(nowhere, tmp_path / "out", **chosen)
+        planned(nowhere, tmp_path / "out", teacher_weights=weights)
