@@ -16,6 +16,7 @@ from search_spaces.subnet import FLOAT_BITS
 WORD = 4
 UNIT = 8  # channels that a kernel takes at once: pixels are filled up to a multiple
 KERNEL_SIZES = (3, 5, 7)
+LARGEST_SIDE = 255  # pixels, of images and maps
 PACKED_BITS = 4  # codes of at most so many bits lie two in a byte
 CODE_WIDTHS = (2, 3, 4, 8)  # that kernels read weights in
 STEM_BITS = 16  # of weights that the network has in floating point
@@ -75,8 +76,11 @@ def ram_bytes(space: SearchSpace, subnet: Subnet) -> int:
 def has_integer_form(layer: LayerSpec) -> bool:
     """Whether the layer can be written in C.
 
-    All but the stem and gates need integers, and depthwise kernels are those of `KERNEL_SIZES`.
+    All but the stem and gates need integers, depthwise kernels are those of `KERNEL_SIZES`, and
+    sides are at most `LARGEST_SIDE`.
     """
+    if max(layer.in_size, layer.out_size) > LARGEST_SIDE:
+        return False
     if layer.kind == "squeeze_excite":
         return True
     if layer.kind == "depthwise" and layer.kernel_size not in KERNEL_SIZES:
@@ -262,7 +266,7 @@ def _integer_specs(space: SearchSpace, subnet: Subnet) -> tuple[LayerSpec, ...]:
     for layer in layers:
         if not has_integer_form(layer):
             raise ValueError(
-                f"{layer.name} has no form in C: it is in floating point, or its kernel is none of "
-                f"{KERNEL_SIZES}"
+                f"{layer.name} has no form in C: it is in floating point, its kernel is none of "
+                f"{KERNEL_SIZES}, or its images or maps have more than {LARGEST_SIDE} pixels a side"
             )
     return layers

@@ -75,6 +75,7 @@ def export(
         check_place(path)
     files = resolve_supernet(supernet)
     member = read_subnet(subnet, files.space(), files.digest())
+    chosen.check_subnet(files.space(), member)
 
     from predictors import size_bytes
     from qfa_search.deployment.preprocessing import Preprocessing

@@ -84,11 +84,11 @@ class Classifier:
             OSError: It cannot be read.
         """
         from qfa_search.deployment.engines import onnx_session, run_onnx
-        from qfa_search.deployment.formats import export_format
+        from qfa_search.deployment.formats import check_packages
         from qfa_search.deployment.onnx_graph import IMAGE, LOGITS
         from qfa_search.deployment.sidecar import KEY
 
-        export_format("onnx", Path(file)).check_installed(to_verify=True)
+        check_packages("running onnx files", ("onnxruntime",))
         session = onnx_session(Path(file).read_bytes(), name=str(file))
         try:
             about = json.loads(session.get_modelmeta().custom_metadata_map[KEY])
@@ -103,7 +103,7 @@ class Classifier:
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ExportError(
                 f"{file} does not say how pictures become its input: give a file that "
-                "qfa-search export wrote"
+                "qfa-search export wrote, or qfa_search.export with preprocessing=..."
             ) from error
 
         def logits(images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -139,10 +139,15 @@ class Replay:
             )
         # Not "greater": a difference that is no number must fail as well.
         if not self.logit_difference <= self.limits.logit_difference:
+            told = (
+                f"logits differ by {self.logit_difference:.2g}, at most "
+                f"{self.limits.logit_difference:.2g} can be rounding"
+            )
+            if not self.n_codes:
+                return f"{told}; in floating point no codes tell which layer computes otherwise"
             return (
-                f"all codes agree, but logits differ by {self.logit_difference:.2g}, at most "
-                f"{self.limits.logit_difference:.2g} can be rounding: the last layer, "
-                f"{self.layers[-1].name if self.layers else 'of the network'}, computes otherwise"
+                f"all codes agree, but {told}: the last layer, {self.layers[-1].name}, "
+                "computes otherwise"
             )
         if self.n_argmax_equal < self.n_images:
             return f"{self.n_images - self.n_argmax_equal} images have another class"

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from qfa_search.deployment.comparison import Engine, EngineRun
 from qfa_search.deployment.onnx_graph import IMAGE, LOGITS
 from qfa_search.deployment.plan import NetworkPlan
-from qfa_search.errors import ExportError, says_full_memory
+from qfa_search.errors import ExportError, is_full_memory, says_full_memory
 
 if TYPE_CHECKING:
     import onnxruntime
     import torch
-    from onnx import GraphProto
+    from onnx import GraphProto, ModelProto
 
 FATAL = 4  # the least that onnxruntime tells by itself; what it raises says the rest
 GRAPH_LEVELS = {
@@ -96,10 +96,8 @@ def _failure(what: str, error: Exception, hint: str = "") -> ExportError | Memor
 
 def onnx_engine(path: Path, plan: NetworkPlan, level: str) -> Engine:
     """An ONNX file in onnxruntime; codes come from a copy with more outputs, logits from it."""
-    import onnx
-
     content = path.read_bytes()
-    model = onnx.load_from_string(content)
+    model = _onnx_model(path, content)
     names = {f"{i}.q": layer.name for i, layer in enumerate(plan.layers) if layer.grid is not None}
     _check_tensors(path, model.graph, names)
     for name in names:
@@ -113,6 +111,27 @@ def onnx_engine(path: Path, plan: NetworkPlan, level: str) -> Engine:
         return EngineRun(dict(zip(names.values(), codes, strict=True)), logits)
 
     return run
+
+
+def _onnx_model(path: Path, content: bytes) -> ModelProto:
+    """The model of a file's content.
+
+    Raises:
+        ExportError: It is none.
+    """
+    import onnx
+
+    try:
+        return onnx.load_from_string(content)
+    except Exception as error:  # protobuf's, which has no stable place
+        raise _unread(path, "ONNX file", error) from error
+
+
+def _unread(path: Path, kind: str, error: Exception) -> Exception:
+    """The error to raise for one of a reader."""
+    if is_full_memory(error):
+        return error
+    return ExportError(f"{path} is no readable {kind}: {' '.join(str(error).split())[:300]}")
 
 
 def _check_tensors(path: Path, graph: GraphProto, names: Iterable[str]) -> None:
@@ -131,7 +150,6 @@ def onnx_engines(path: Path, plan: NetworkPlan) -> dict[str, Engine]:
 
 def qonnx_engine(path: Path, plan: NetworkPlan) -> Engine:
     """A QONNX file in the executor of the qonnx package."""
-    import onnx
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
     from qonnx.transformation.infer_shapes import InferShapes
@@ -141,12 +159,13 @@ def qonnx_engine(path: Path, plan: NetworkPlan) -> Engine:
         for i, layer in enumerate(plan.layers)
         if layer.grid is not None
     }
-    _check_tensors(path, onnx.load(path).graph, grids)
+    content = path.read_bytes()
+    _check_tensors(path, _onnx_model(path, content).graph, grids)
     wrappers: dict[int, Any] = {}
 
     def wrapper(n: int) -> Any:
         if n not in wrappers:
-            model = onnx.load(path)
+            model = _onnx_model(path, content)
             for value in (*model.graph.input, *model.graph.output):
                 value.type.tensor_type.shape.dim[0].dim_value = n
             wrappers[n] = ModelWrapper(model).transform(InferShapes())
@@ -167,9 +186,18 @@ def torch_program_engine(path: Path, plan: NetworkPlan) -> Engine:
     """A program of torch.export; its rounding operations give the codes."""
     import torch
 
-    module = torch.export.load(path).module(check_guards=False)
+    try:
+        module = torch.export.load(path).module(check_guards=False)
+    except Exception as error:  # readers of damaged archives raise errors of any kind
+        raise _unread(path, "program of torch.export", error) from error
     assert isinstance(module, torch.fx.GraphModule)
     names = [layer.name for layer in plan.layers if layer.grid is not None]
+    n_rounded = sum(node.target is torch.ops.aten.round.default for node in module.graph.nodes)
+    if n_rounded != len(names):
+        raise ExportError(
+            f"{path} is no export of this network by this version: it rounds {n_rounded} times, "
+            f"not {len(names)}"
+        )
     rounded: list[NDArray[np.float32]] = []
 
     class Reading(torch.fx.Interpreter):

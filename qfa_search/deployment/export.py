@@ -21,7 +21,7 @@ from qfa_search.deployment.formats import (
 from qfa_search.deployment.plan import NetworkPlan, network_plan
 from qfa_search.deployment.preprocessing import Preprocessing
 from qfa_search.deployment.sidecar import file_metadata, sidecar, sidecar_path, sidecar_text
-from qfa_search.deployment.verify import Images, Verification, verify_plan
+from qfa_search.deployment.verify import Images, Verification, check_device, verify_plan
 from qfa_search.errors import ExportError
 from qfa_search.supernet.extract import StaticNetwork
 
@@ -80,6 +80,8 @@ def export(
     chosen = export_format(format, path)
     options = ExportOptions(opset=opset)
     chosen.check(path, options, to_verify=images is not None)
+    if images is not None:
+        check_device(network)
     check_target(path)
     origin = dict(origin or {})
     plan = network_plan(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +12,7 @@ from predictors import c_memory
 from qfa_search.deployment.comparison import Batches, Comparison, Engine
 from qfa_search.deployment.plan import NetworkPlan
 from qfa_search.errors import ExportError
+from search_spaces import SearchSpace, Subnet
 
 if TYPE_CHECKING:
     from qfa_search.supernet.extract import StaticNetwork
@@ -50,6 +51,7 @@ class ExportFormat:
         beside: Endings of further files of the same name.
         n_images: Validation images that it is verified on unless told otherwise.
         check_file: Raises a ValueError for a path that the file cannot have.
+        check_subnet: Raises a ValueError for a subnet that it cannot hold.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ExportFormat:
     beside: tuple[str, ...] = ()
     n_images: int = 500
     check_file: Callable[[Path], None] = lambda file: None
+    check_subnet: Callable[[SearchSpace, Subnet], object] = lambda space, subnet: None
 
     def check(self, file: Path, options: ExportOptions, *, to_verify: bool) -> None:
         """Refuse early what writing or verifying would refuse late.
@@ -79,12 +82,14 @@ class ExportFormat:
     def check_installed(self, *, to_verify: bool) -> None:
         """Raise an ExportError that names the extra if a package is missing."""
         wanted = self.write_packages + (self.verify_packages if to_verify else ())
-        missing = [name for name in wanted if find_spec(name) is None]
-        if missing:
-            raise ExportError(
-                f"{'running' if to_verify else 'writing'} {self.name} files needs "
-                f"{' and '.join(missing)}: pip install 'qfa-search[export]'"
-            )
+        check_packages(f"{'running' if to_verify else 'writing'} {self.name} files", wanted)
+
+
+def check_packages(work: str, wanted: Sequence[str]) -> None:
+    """Raise an ExportError that names the extra if a package that `work` needs is missing."""
+    missing = [name for name in wanted if find_spec(name) is None]
+    if missing:
+        raise ExportError(f"{work} needs {' and '.join(missing)}: pip install 'qfa-search[export]'")
 
 
 def export_format(name: str | None, file: Path) -> ExportFormat:
@@ -176,7 +181,10 @@ def _plan_engines(path: Path, plan: NetworkPlan) -> Mapping[str, Engine]:
     from qfa_search.deployment.engines import planned_engine
     from qfa_search.deployment.plan_file import load_plan
 
-    return {"plan in torch": planned_engine(load_plan(path))}
+    stored = load_plan(path)
+    if (stored.space, stored.subnet) != (plan.space, plan.subnet):
+        raise ExportError(f"{path} is no export of this network: it is of another subnet")
+    return {"plan in torch": planned_engine(stored)}
 
 
 def _write_c(plan: NetworkPlan, path: Path, options: ExportOptions) -> tuple[Path, ...]:
@@ -247,6 +255,7 @@ FORMATS = (
         compare=_compare_c,
         beside=(".h",),
         check_file=_check_c_file,
+        check_subnet=c_memory.flash_bytes,
         stored_bits=lambda w_bits, options: c_memory.stored_bits(w_bits),
     ),
 )

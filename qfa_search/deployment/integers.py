@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from predictors.c_memory import stored_bits
+from predictors.c_memory import LARGEST_SIDE, stored_bits
 from qfa_search.deployment.plan import InputGrid, LayerPlan, NetworkPlan
 from qfa_search.errors import ExportError
 from search_spaces.arrays import Floats
@@ -148,7 +148,14 @@ def integer_plan(plan: NetworkPlan) -> IntegerPlan:
     for name, values in (("mean", plan.mean), ("std", plan.std)):
         if values is None:
             raise ExportError(
-                f"integers start from pixels: give the {name} that images were normalized with"
+                f"integers start from pixels: give preprocessing=..., with the {name} that images "
+                "were normalized with"
+            )
+    for spec in (layer.spec for layer in plan.layers):
+        if max(spec.in_size, spec.out_size) > LARGEST_SIDE:
+            raise ExportError(
+                f"{spec.name} has maps of {max(spec.in_size, spec.out_size)} pixels a side, and "
+                f"integers have a form up to {LARGEST_SIDE}: choose a lower resolution"
             )
     kept = {layer.adds for layer in plan.layers if layer.adds is not None}
     layers: list[IntegerLayer] = []

@@ -18,6 +18,10 @@
 
 #define ARITHMETIC_SHIFT_IS_NEEDED ((-1 >> 1) == -1 ? 1 : -1)
 typedef char arithmetic_shift_is_needed[ARITHMETIC_SHIFT_IS_NEEDED];
+typedef char int_of_32_bits_is_needed[sizeof(int) >= 4 ? 1 : -1];
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "weights are read as bytes of words that lie with the lowest byte first"
+#endif
 
 /* Of a stream; the sum of two fits 32 bits. */
 #define LIMIT ((1 << 30) - 1)

@@ -63,11 +63,11 @@ class Preprocessing:
         is_grey = space.input_channels == 1
         mean: tuple[float, ...] = GREY_MEAN if is_grey else MEAN
         std: tuple[float, ...] = GREY_STD if is_grey else STD
-        name = published_name(metadata)
+        name, side = published_name(metadata), max(space.resolutions)
         if name is not None:
             published = PUBLISHED_SETS[name](SPLIT_SEED)
-            mean, std = published.mean, published.std
-        return cls(mean=mean, std=std, first_side=max(space.resolutions))
+            mean, std, side = published.mean, published.std, published.side
+        return cls(mean=mean, std=std, first_side=side)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:

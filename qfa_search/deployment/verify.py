@@ -15,6 +15,7 @@ from torch import Tensor
 from qfa_search.deployment.comparison import Comparison
 from qfa_search.deployment.formats import ExportFormat, export_format
 from qfa_search.deployment.plan import NetworkPlan, network_plan
+from qfa_search.deployment.preprocessing import Preprocessing
 from qfa_search.errors import ExportError
 from qfa_search.supernet.extract import StaticNetwork
 
@@ -78,6 +79,7 @@ def verify_export(
     images: Images,
     *,
     format: str | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Verification:
     """Run an exported file and the network on the same images and compare every integer code.
 
@@ -87,6 +89,7 @@ def verify_export(
         images: Normalized images at the network's resolution: a tensor, or batches with labels,
             for which top-1 is told as well.
         format: "onnx", "qonnx", "torch", "npz" or "c"; by the ending of the file if None.
+        preprocessing: How pictures become the network's input; "c" starts from pixels.
 
     Returns:
         The verdict; nothing is raised for a file that computes something else.
@@ -99,7 +102,12 @@ def verify_export(
     if not path.is_file():
         raise ValueError(f"no file to verify at {path}")
     chosen = export_format(format, path)
-    return verify_plan(network, network_plan(network), path, chosen, images)
+    plan = network_plan(
+        network,
+        mean=None if preprocessing is None else preprocessing.mean,
+        std=None if preprocessing is None else preprocessing.std,
+    )
+    return verify_plan(network, plan, path, chosen, images)
 
 
 def verify_plan(
@@ -107,13 +115,22 @@ def verify_plan(
 ) -> Verification:
     """`verify_export` for a plan that is made already."""
     chosen.check_installed(to_verify=True)
+    check_device(network)
+    batches = _parts(images, plan)
+    return Verification(file=file, comparisons=chosen.compare(network, plan, file, batches))
+
+
+def check_device(network: StaticNetwork) -> None:
+    """Nothing, if `network` is where verification runs.
+
+    Raises:
+        ExportError: It is not.
+    """
     device = next(network.parameters()).device
     if device.type != "cpu":
         raise ExportError(
             f"the network is on {device}: verification runs on the CPU, move it there"
         )
-    batches = _parts(images, plan)
-    return Verification(file=file, comparisons=chosen.compare(network, plan, file, batches))
 
 
 def _parts(images: Images, plan: NetworkPlan) -> Iterator[tuple[Tensor, Tensor | None]]:

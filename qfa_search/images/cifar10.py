@@ -12,6 +12,7 @@ from qfa_search.images.published_set import Arrays, Part, PublishedSet, cache_fo
 
 CIFAR10 = "cifar10"
 FOLDER = "cifar-10-batches-py"
+SIDE = 32  # pixels
 CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
     *("dog", "frog", "horse", "ship", "truck"),
@@ -24,7 +25,7 @@ def cifar10(split_seed: int = 0) -> PublishedSet:
     Images are normalized as those of folders are, and sorted by class as folders are listed: a
     folder train/CLASS/0000.png ... in the order of the release has the same validation split.
     """
-    return PublishedSet(CIFAR10, CLASSES, read_cifar10, MEAN, STD, split_seed)
+    return PublishedSet(CIFAR10, CLASSES, read_cifar10, MEAN, STD, SIDE, split_seed)
 
 
 def read_cifar10(part: Part) -> Arrays:

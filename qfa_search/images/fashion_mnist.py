@@ -19,6 +19,7 @@ FILES = (
     *("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 )
 MEAN, STD = (0.2860,), (0.3530,)
+SIDE = 28  # pixels
 CLASSES = (
     *("t-shirt/top", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
@@ -27,7 +28,7 @@ CLASSES = (
 
 def fashion_mnist(split_seed: int = 0) -> PublishedSet:
     """Fashion-MNIST with 5,000 validation images held out by a seed."""
-    return PublishedSet(FASHION_MNIST, CLASSES, read_fashion_mnist, MEAN, STD, split_seed)
+    return PublishedSet(FASHION_MNIST, CLASSES, read_fashion_mnist, MEAN, STD, SIDE, split_seed)
 
 
 def read_fashion_mnist(part: Part) -> Arrays:

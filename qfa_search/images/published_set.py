@@ -39,6 +39,7 @@ class PublishedSet:
         read: Pixels `(n, channels, side, side)` and labels of the published train or test part.
         mean: Mean pixel value in [0, 1], per channel.
         std: Standard deviation of pixel values in [0, 1], per channel.
+        side: Of the images, in pixels.
         split_seed: Seed of the validation split.
     """
 
@@ -47,6 +48,7 @@ class PublishedSet:
     read: Callable[[Part], Arrays] = field(repr=False)
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    side: int
     split_seed: int = 0
 
     files_digest = None

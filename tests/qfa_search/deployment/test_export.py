@@ -8,13 +8,17 @@ import pytest
 import torch
 
 import predictors
+from predictors.files import read_metadata
 from qfa_search import Preprocessing, export, export_onnx, verify_export
 from qfa_search.deployment import formats
+from qfa_search.deployment.c_comparison import IntegerComparison
 from qfa_search.deployment.export import remove_unfinished
 from qfa_search.deployment.formats import export_format
 from qfa_search.deployment.plan import network_plan
 from qfa_search.deployment.verify import verify_plan
 from qfa_search.errors import ExportError
+from qfa_search.supernet.files import resolve_supernet
+from search_spaces import load
 from tests.qfa_search.deployment.networks import random_images, random_network
 
 onnx = pytest.importorskip("onnx")
@@ -120,7 +124,7 @@ def test_files_that_c_cannot_have_are_refused(network, tmp_path, name):
 
 
 def test_c_needs_to_know_the_pixels(network, tmp_path):
-    with pytest.raises(ExportError, match="give the mean"):
+    with pytest.raises(ExportError, match=r"give preprocessing=..., with the mean"):
         export(network, tmp_path / "net.c")
 
 
@@ -160,7 +164,8 @@ def test_a_network_in_floating_point_is_verified_by_its_logits(toy_space, tmp_pa
     done = export_onnx(network, tmp_path / "m.onnx", images=images)
     assert {found.n_codes for found in done.verification.comparisons} == {0}
     other = random_network(space, space.largest(), seed=1)
-    assert "logits differ" in verify_export(other, tmp_path / "m.onnx", images).failure
+    failure = verify_export(other, tmp_path / "m.onnx", images).failure
+    assert failure.endswith("in floating point no codes tell which layer computes otherwise")
 
 
 def test_images_of_another_resolution_are_refused(network, tmp_path):
@@ -225,3 +230,45 @@ def test_a_killed_export_is_repeated(network, tmp_path):
     path.rename(hidden / "net.c")
     remove_unfinished(path, export_format("c", path))
     assert not list(tmp_path.iterdir())
+
+
+def test_c_is_verified_from_pixels_that_are_told(network, batches, tmp_path):
+    export(network, tmp_path / "net.c", preprocessing=GREY)
+    assert verify_export(network, tmp_path / "net.c", batches, preprocessing=GREY).failure is None
+    with pytest.raises(ExportError, match="give preprocessing="):
+        verify_export(network, tmp_path / "net.c", batches)
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.pt2", "m.npz"])
+def test_files_of_another_subnet_and_damaged_ones_are_refused(toy_space, batches, tmp_path, name):
+    largest = random_network(toy_space, toy_space.largest())
+    path = tmp_path / name
+    export(random_network(toy_space, toy_space.smallest()), path)
+    images = random_images(toy_space, 4, 16)
+    with pytest.raises(ExportError, match=r"is no export of this network"):
+        verify_export(largest, path, images)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises((ExportError, ValueError), match=r"is no(t a)? readable"):
+        verify_export(largest, path, images)
+
+
+@pytest.mark.parametrize(
+    ("n_images", "n_equal", "is_refused"), [(1, 0, True), (19, 18, True), (20, 19, False)]
+)
+def test_one_of_a_few_images_may_not_have_another_class_in_c(n_images, n_equal, is_refused):
+    found = IntegerComparison(
+        engine="C",
+        n_images=n_images,
+        n_logits_wrong=0,
+        n_argmax_equal=n_equal,
+        top1=None,
+        torch_top1=None,
+    )
+    assert (found.failure is not None) == is_refused
+
+
+def test_pictures_of_a_published_set_keep_their_size_whatever_the_largest_resolution():
+    metadata = read_metadata(resolve_supernet("fashion-mnist").weights, "supernet")
+    space = replace(load("fashion-mnist"), resolutions=(36, 40))
+    assert Preprocessing.of_supernet(space, metadata).first_side == 28
+    assert Preprocessing.of_supernet(space, {}).first_side == 40  # of a folder

@@ -6,6 +6,7 @@ import torch
 
 import qfa_search
 import search_spaces
+from predictors.c_memory import flash_bytes
 from qfa_search import ExportError
 from qfa_search.deployment.fixed_point import fixed_point_logits
 from qfa_search.deployment.integers import STREAM_BITS, integer_plan
@@ -70,7 +71,7 @@ def test_images_of_another_shape_are_refused(toy_space):
 
 def test_without_mean_and_deviation_there_is_no_way_from_pixels(toy_space):
     network, _ = random_plan(toy_space, toy_space.smallest())
-    with pytest.raises(ExportError, match="give the mean"):
+    with pytest.raises(ExportError, match=r"give preprocessing=..., with the mean"):
         integer_plan(network_plan(network))
 
 
@@ -106,3 +107,12 @@ def test_a_bundled_subnet_answers_as_torch_does(which):
     labels = test.labels.numpy()
     assert (answers == own).mean() >= 0.999
     assert abs((answers == labels).mean() - (own == labels).mean()) <= 0.001
+
+
+def test_images_of_more_pixels_than_c_counts_are_refused(toy_space):
+    space = replace(toy_space, resolutions=(12, 256))
+    with pytest.raises(ExportError, match=r"stem has maps of 256 pixels a side, .* up to 255"):
+        integer_plan(random_plan(space, space.largest())[1])
+    with pytest.raises(ValueError, match="stem has no form in C"):
+        flash_bytes(space, space.largest())
+    assert flash_bytes(space, space.smallest()) > 0
