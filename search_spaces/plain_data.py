@@ -73,13 +73,14 @@ def parse_toml(text: str) -> dict[str, object]:
         raise ValueError("it is nested too deeply") from None
 
 
-def whole_number(name: str, value: object, least: int = 0) -> int:
-    """`value`, if it is an integer from `least` to 2^31 - 1.
+def whole_number(name: str, value: object, least: int = 0, most: int = LARGEST) -> int:
+    """`value`, if it is an integer from `least` to `most`, which is 2^31 - 1 by default.
 
     Args:
         name: What the message calls it.
         value: What a file has there.
         least: Smallest value.
+        most: Largest value.
 
     Raises:
         ValueError: A fraction, truth value, text, list, or out of range.
@@ -92,8 +93,8 @@ def whole_number(name: str, value: object, least: int = 0) -> int:
         raise ValueError(f"{name} must be a whole number, got {shown(value)}")
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {shown(number)}")
-    if number > LARGEST:
-        raise ValueError(f"{name} must be at most {LARGEST}, got {shown(number)}")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most}, got {shown(number)}")
     return number
 
 

@@ -55,19 +55,12 @@ def evaluate(
     """
     from qfa_search.front.subnet_files import read_subnets
     from qfa_search.measuring.calls import measure
+    from qfa_search.measuring.test_record import RECORD_NAME
     from qfa_search.supernet.files import resolve_supernet
 
     files = resolve_supernet(supernet)
     read = read_subnets(file, files.space(), files.digest())
     X = read.X
-    data = files.data(data)
-    if split is Split.test:
-        from qfa_search.measuring.test_record import record_test_use
-
-        # Before a test image is opened: no use of them without a record.
-        record = record_test_use(read.path, files.digest(), len(X))
-        if not quiet:
-            typer.echo(f"test images are used: recorded in {record}", err=True)
     measured: list[Sample] = []
     started = time.perf_counter()
     with measuring_progress("measuring", quiet) as (on_start, on_sample):
@@ -82,6 +75,7 @@ def evaluate(
             data=data,
             split=split.value,
             folder=read.path.parent,
+            evaluated=read.path,
             jobs=jobs,
             device=device,
             backend=backend,
@@ -90,6 +84,9 @@ def evaluate(
             on_sample=advance,
         )
     seconds = time.perf_counter() - started
+    if split is Split.test and not quiet:
+        record = read.path.with_name(RECORD_NAME)
+        typer.echo(f"test images were used: recorded in {record}", err=True)
 
     import pandas as pd
 

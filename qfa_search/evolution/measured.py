@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from predictors import LatencyTable
 from predictors.files import read_metadata
+from qfa_search.errors import CheckpointMismatchError
 from qfa_search.evolution.config import SearchConfig
 from qfa_search.evolution.problem import Predictor
 from qfa_search.evolution.search import cost_function
@@ -55,7 +56,7 @@ def measured_front(
     Args:
         front: Predicted front.
         n: How many members to measure, evenly spread over the front.
-        supernet: Name, file or folder of its supernet.
+        supernet: Name, file or folder of its supernet; by default where the front says it is.
         predictor: What predicted it; the one beside the supernet by default.
         data: Images that the supernet was trained on; those that it names by default.
         latency_table: Latencies of layers, or their CSV file, if it has latencies.
@@ -68,11 +69,18 @@ def measured_front(
         on_sample: Called after each.
 
     Raises:
+        CheckpointMismatchError: The front is of another supernet.
         QFAError: None of them holds min_top1, or a subnet cannot be measured.
     """
     from qfa_search.images.sources import class_names
 
+    supernet = front.supernet if supernet is None else supernet
     files = resolve_supernet(supernet)
+    if front.supernet_digest not in (None, files.digest()):
+        raise CheckpointMismatchError(
+            f"the front is of the supernet {front.supernet_digest}, {files.weights} is "
+            f"{files.digest()}: give the supernet that was searched"
+        )
     config = measure_config(files.weights, files.data(data), device=device)
     chosen = front.subset(front.evenly_chosen(n))
     path = Path(folder) / SAMPLES_NAME

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from predictors import AccuracyPredictor, LatencyTable
+from predictors.files import check_place
 from qfa_search.errors import QFAError
 from qfa_search.evolution.config import SearchConfig
 from qfa_search.evolution.loop import SearchProgress
@@ -21,7 +22,7 @@ from qfa_search.front.folder import state_name
 from qfa_search.front.front import ParetoFront
 from qfa_search.measuring.device import AUTO
 from qfa_search.measuring.parallel import Workers
-from qfa_search.measuring.samples import Sample, Samples, Setting, read_samples
+from qfa_search.measuring.samples import Samples, Setting, read_samples, stored_samples
 from qfa_search.measuring.sampling import SAMPLES_NAME, measure_missing
 from qfa_search.measuring.scoring import RecalibrationSetting
 from qfa_search.measuring.store import SampleStore
@@ -105,7 +106,9 @@ def refine(
     Raises:
         TypeError: An unknown setting, or both `config` and settings.
         ValueError: An argument is out of range.
-        QFAError: The supernet has no samples, or no subnet is inside the limits.
+        QFAError: The supernet has no samples, no subnet is inside the limits, or `folder` is the
+            supernet's own.
+        FileExistsError: `folder` has a predictor already.
     """
     config = chosen_config(config, settings)
     for name, value in (("rounds", rounds), ("batch", batch)):
@@ -123,6 +126,8 @@ def refine(
     known = set(genome_keys(base.X))
     initial: Genomes | None = None
     ref_point: tuple[float, ...] | None = None
+    if not resume:
+        check_place(folder / PREDICTOR_NAME)
     for number in range(rounds + 1):
         front = search(
             config,
@@ -134,8 +139,10 @@ def refine(
             resume=resume,
             callback=on_generation,
         )
+        # Whether min_top1 is reached is seen at the end: every round comes nearer to it.
+        rated = replace(front, limits=replace(front.limits, min_top1=None))
         samples = _known_samples(store, base.setting, known)
-        measured = measured_members(front, samples.X, samples.frame["top1"], latency_table)
+        measured = measured_members(rated, samples.X, samples.frame["top1"], latency_table)
         ref_point = ref_point or measured.default_ref_point()
         chosen = worth_measuring(front, known, measured.objective_values, ref_point, batch)
         measure_missing(
@@ -150,7 +157,7 @@ def refine(
         known.update(genome_keys(chosen.X))
         samples = _known_samples(store, base.setting, known)
         measured = measured_members(
-            front, samples.X, samples.frame["top1"], latency_table
+            rated, samples.X, samples.frame["top1"], latency_table
         ).measured()
         if on_round is not None:
             on_round(
@@ -173,6 +180,7 @@ def refine(
             )
             initial = measured.X
     assert isinstance(predictor, AccuracyPredictor)
+    measured = replace(measured, limits=front.limits).measured()
     predictor.save(folder / PREDICTOR_NAME)
     top1, spread = predictor.predict_with_spread(measured.X)
     return replace(
@@ -192,25 +200,15 @@ def _open_samples(files: SupernetFiles, path: Path) -> tuple[Samples, SampleStor
             f"the supernet {files.name} has no samples to refine its predictor with "
             f"({files.samples} is missing): make them with qfa-search sample --out {files.samples}"
         )
+    if path.exists() and path.samefile(files.samples):
+        raise QFAError(
+            f"{path} is the supernet's own, and a refinement leaves its samples and predictor as "
+            "they are: choose another folder"
+        )
     base = read_samples(files.samples, supernet=files.digest())
     store = SampleStore(path, base.space)
-    store.add(base.setting, _as_stored(base))
+    store.add(base.setting, stored_samples(files.samples, base.space, base.setting))
     return base, store
-
-
-def _as_stored(samples: Samples) -> list[Sample]:
-    frame = samples.frame.astype(object).where(samples.frame.notna(), None)
-    return [
-        Sample(
-            genome=genome,
-            top1=row["top1"],
-            cross_entropy=row["cross_entropy"],
-            n_images=row["n_images"],
-            seconds=row["seconds"],
-            seed=row["seed"],
-        )
-        for genome, row in zip(samples.X, frame.to_dict("records"), strict=True)
-    ]
 
 
 def worth_measuring(

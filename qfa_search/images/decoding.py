@@ -191,6 +191,8 @@ def decode_all(
     channels: int,
     resolution: int,
     digests: Sequence[str] | None = None,
+    *,
+    n_of: int | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """All images that can be read, and their places in `names`; a warning tells of the others.
 
@@ -200,6 +202,7 @@ def decode_all(
         channels: 1 for grey, 3 for colour.
         resolution: Side of the squares.
         digests: Of what the files must hold; None takes them as they are.
+        n_of: How many images `names` were drawn from, of which a few may be unreadable.
 
     Returns:
         Pixels `(n, channels, resolution, resolution)` and int64 `(n,)`.
@@ -240,7 +243,7 @@ def decode_all(
     first = unreadable[0]
     told = f"{printable(root / names[first])}: {reasons[first]}"
     counts = f"{len(unreadable)} of {len(names)} images cannot be read"
-    if is_too_many(len(unreadable), len(names)):
+    if is_too_many(len(unreadable), n_of or len(names)):
         raise DataError(f"{counts}, the first: {told}; repair or remove them")
     logger.warning("%s and are left out, the first: %s", counts, told)
     kept = np.setdiff1d(np.arange(len(names)), unreadable)

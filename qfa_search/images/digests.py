@@ -34,14 +34,24 @@ def data_digest(rows: Sequence[tuple[str, str, str]]) -> str:
     return digest_of(text.encode("utf-8", "surrogateescape"))
 
 
+def table_of_images(column: str, rows: Sequence[tuple[str, str]]) -> bytes:
+    """A CSV file of paths and what is said of each, under the names path and `column`.
+
+    Lines end in a line feed. Of names with a carriage return, which Python's writer takes for no
+    end of a line and its reader does, all are quoted.
+    """
+    text = io.StringIO(newline="")
+    is_quoted = any("\r" in path for path, _ in rows)
+    quoting = csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
+    writer = csv.writer(text, lineterminator="\n", quoting=quoting)
+    writer.writerows((("path", column), *rows))
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
 def write_digests(path: Path, digests: Mapping[str, str]) -> None:
     """Write a CSV file of the columns path and digest, whole or not at all."""
-    text = io.StringIO(newline="")
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("path", "digest"))
-    rows.writerows(sorted(digests.items()))
     with atomic_path(path) as temporary:
-        temporary.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
+        temporary.write_bytes(table_of_images("digest", sorted(digests.items())))
 
 
 def read_digests(path: Path) -> dict[str, str]:

@@ -56,7 +56,7 @@ def space_for_folder(
     check_resolution(resolution)
     side, channels = side_and_channels(split.root, _some_names(split))
     wanted = wanted or Wanted()
-    return fitted_to_device(
+    space = fitted_to_device(
         image_size=resolution or min(side, largest_side),
         channels=channels,
         n_classes=len(split.classes),
@@ -65,6 +65,12 @@ def space_for_folder(
         ram_kb=wanted.ram_kb,
         flash_kb=wanted.flash_kb,
     )
+    if resolution is not None and max(space.resolutions) != resolution:
+        raise ValueError(
+            f"--fit-ram-kb {wanted.ram_kb:g} is too little for --resolution {resolution}: at most "
+            f"{max(space.resolutions)} pixels fit; leave one of them out"
+        )
+    return space
 
 
 def check_resolution(resolution: int | None) -> None:

@@ -89,11 +89,12 @@ def understood(root: Path) -> Layout:
             "DIR/train/CLASS/ with or without val and test beside it"
         )
     alike = [f for f in folders if LIKE_A_SPLIT.match(f.name.lower()) and not _is_class(f)]
-    if alike and len(alike) + len(splits) > 1:
+    if splits or len(alike) > 1:
         names = " and ".join(printable(folder.name) for folder in (*alike, *splits.values()))
         raise DataError(
-            f"{printable(root)} has the folders {names} with folders in them: if these are splits "
-            "and not classes, call them train, val and test"
+            f"{printable(root)} has the folders {names} with folders in them: splits are called "
+            "train, val and test, train among them, and a class of such a name has images and no "
+            "folders in it"
         )
     return Layout(root, {"train": root}, others_in(root, folders, root))
 

@@ -101,7 +101,14 @@ class ImageFolder(OpenedFolder):
         names = [self.split.names[split][i] for i in at]
         expected = self.split.expected_digests(split)
         digests = None if expected is None else [expected[i] for i in at]
-        pixels, kept = decode_all(self.split.root, names, self.channels, self.resolution, digests)
+        pixels, kept = decode_all(
+            self.split.root,
+            names,
+            self.channels,
+            self.resolution,
+            digests,
+            n_of=len(self.split.names[split]),
+        )
         mean, std = (GREY_MEAN, GREY_STD) if self.channels == 1 else (MEAN, STD)
         labels = self.split.labels[split][at][kept]
         return Images(torch.from_numpy(pixels), torch.from_numpy(labels), mean, std)

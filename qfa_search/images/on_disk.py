@@ -38,7 +38,7 @@ from qfa_search.images.threads import in_threads, one_ahead
 logger = logging.getLogger(__name__)
 
 CROP_SHARE = 0.875
-AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+LEAST_AREA, RATIO = 0.08, (3 / 4, 4 / 3)
 CROP_TRIES = 10
 
 
@@ -83,6 +83,8 @@ class FolderImages:
         names: One file each.
         labels: Class indices, int64 `(n,)`.
         crop_seed: Seed of random crops and flips; None cuts out the centre.
+        least_area: Share of an image that a random crop shows at least.
+        flips: Whether half of the random crops are mirrored.
         digests: Of what the files must hold; None takes them as they are.
         is_published: Whether files are read as the published recipe reads them.
         unreadable: Those that could not be read so far, of all images that these were taken of.
@@ -92,6 +94,8 @@ class FolderImages:
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     crop_seed: int | None = None
+    least_area: float = LEAST_AREA
+    flips: bool = True
     digests: tuple[str, ...] | None = None
     is_published: bool = False
     unreadable: Unreadable = field(default_factory=lambda: Unreadable(), compare=False)
@@ -110,9 +114,9 @@ class FolderImages:
         """`n` images in random order; all if there are fewer."""
         return self.take(np.random.default_rng(seed).permutation(len(self))[:n])
 
-    def with_crops(self, seed: int) -> FolderImages:
+    def with_crops(self, seed: int, *, least_area: float, flips: bool) -> FolderImages:
         """The same images, cut at random places."""
-        return replace(self, crop_seed=seed)
+        return replace(self, crop_seed=seed, least_area=least_area, flips=flips)
 
     def batches(self, resolution: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of normalized images at `resolution`, and labels, in order."""
@@ -147,10 +151,7 @@ class FolderImages:
             readable = [i for i, views in enumerate(found) if views is not None]
             views = [view for view in found if view is not None]
             if not views:
-                raise DataError(
-                    f"none of {len(found)} images of a batch can be read, the first: "
-                    f"{printable(self.root / self.names[start])}"
-                )
+                continue
             labels = torch.from_numpy(self.labels[start : start + batch_size][readable])
             yield {r: _normalized([view[r] for view in views]) for r in resolutions}, labels
 
@@ -168,8 +169,10 @@ class FolderImages:
             return None
         if self.crop_seed is not None:
             rng = np.random.default_rng([self.crop_seed, index])
-            box = _random_box(rng, height=image.height, width=image.width)
-            is_flipped = rng.random() < 0.5
+            box = _random_box(
+                rng, height=image.height, width=image.width, least_area=self.least_area
+            )
+            is_flipped = rng.random() < 0.5 and self.flips
         views = {}
         for r in resolutions:
             if self.crop_seed is None:
@@ -189,10 +192,12 @@ class FolderData(OpenedFolder):
         is_published: Whether files are read as the published recipe reads them: no orientation
             tags, transparency dropped, 16 bits clipped.
         crop_seed: Seed of the random crops of training images.
+        flips: Whether half of these are mirrored.
     """
 
     is_published: bool = False
     crop_seed: int = 0
+    flips: bool = True
 
     def images(self, split: SplitName) -> FolderImages:
         """The images of one split; "train" comes in random crops."""
@@ -201,9 +206,10 @@ class FolderData(OpenedFolder):
             self.split.names[split],
             self.split.labels[split],
             self.crop_seed if split == "train" else None,
-            self.split.expected_digests(split),
-            self.is_published,
-            Unreadable(self.size(split)),
+            flips=self.flips,
+            digests=self.split.expected_digests(split),
+            is_published=self.is_published,
+            unreadable=Unreadable(self.size(split)),
         )
 
     def drawn(self, split: SplitName, n: int) -> FolderImages:
@@ -211,10 +217,12 @@ class FolderData(OpenedFolder):
         return self.images(split).drawn(n)
 
 
-def _random_box(rng: np.random.Generator, *, height: int, width: int) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a random part: 8 to 100 % of the area, 3:4 to 4:3."""
+def _random_box(
+    rng: np.random.Generator, *, height: int, width: int, least_area: float
+) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a random part: some of the area to all of it, 3:4 to 4:3."""
     for _ in range(CROP_TRIES):
-        area = height * width * rng.uniform(*AREA)
+        area = height * width * rng.uniform(least_area, 1.0)
         ratio = math.exp(rng.uniform(*np.log(RATIO)))
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:

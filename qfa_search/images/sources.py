@@ -175,7 +175,9 @@ def open_as_trained(
     check_split(source, listed, weights, metadata)
     listed = with_same_contents(source, listed, weights, metadata, published_name(metadata))
     if is_on_disk and isinstance(listed, FolderSplit):
-        return FolderData(listed, is_published=not metadata.get(UPRIGHT))
+        recipe = metadata.get("recipe")
+        flips = recipe.get("flip", True) if isinstance(recipe, dict) else True
+        return FolderData(listed, is_published=not metadata.get(UPRIGHT), flips=bool(flips))
     return _in_memory(listed, space.input_channels, max(space.resolutions))
 
 
@@ -224,7 +226,8 @@ def _listed_as_trained(source: str, weights: Path, metadata: Mapping[str, Any]) 
     if source in PUBLISHED_SETS:
         return PUBLISHED_SETS[source](seed)
     stored = weights.with_name(SPLIT_FILE)
-    if stored.is_file():
+    # One folder may hold several supernets, and the split of one of them.
+    if stored.is_file() and metadata["split"].get("files") in (None, file_digest(stored)):
         return read_split(stored, root)
     if metadata["split"].get("digest") is not None:
         return split_folder(root, seed, by_content="data_digest" in metadata)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from predictors.files import digest_of
 from qfa_search.errors import DataError
 from qfa_search.images.class_images import ClassImages, class_images, warn_of_lookalikes
 from qfa_search.images.decoding import SUFFIXES
-from qfa_search.images.digests import data_digest
+from qfa_search.images.digests import data_digest, table_of_images
 from qfa_search.images.holding_out import Groups, Labels, assigned, with_every_class
 from qfa_search.images.layout import SPLIT_NAMES, SplitName, class_folders, understood
 from qfa_search.images.listing import LeftOut
@@ -86,11 +84,8 @@ class FolderSplit:
 
     def as_csv(self) -> bytes:
         """A table of the columns path and split, sorted by path."""
-        text = io.StringIO(newline="")
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(("path", "split"))
-        rows.writerows(sorted((name, part) for part in SPLIT_NAMES for name in self.names[part]))
-        return text.getvalue().encode("utf-8", "surrogateescape")
+        rows = sorted((name, part) for part in SPLIT_NAMES for name in self.names[part])
+        return table_of_images("split", rows)
 
 
 @dataclass(frozen=True)
@@ -173,6 +168,12 @@ def split_folder(
         parts = with_every_class(parts, groups.labels, is_known, ["train", *made], seed)
     for part in ("train", *made):
         found[part] = train.take(np.flatnonzero(parts[groups.of_image] == part))
+        if not found[part].names:
+            raise DataError(
+                f"no image of {printable(layout.train)} is left for the {part} split: the training "
+                "to start from has seen all of them; give the whole folder that it was given, or "
+                "add images"
+            )
     origins = {part: f"{printable(folder.name)}/" for part, folder in folders.items()}
     if layout.train == root:
         origins["train"] = "class folders"

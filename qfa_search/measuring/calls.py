@@ -153,6 +153,7 @@ def measure(
     data: str | Path | None = None,
     split: SplitName = "val",
     folder: str | Path = ".",
+    evaluated: str | Path | None = None,
     jobs: int = 1,
     device: str = AUTO,
     backend: str = "loky",
@@ -169,8 +170,10 @@ def measure(
         supernet: Name, file or folder; None is the bundled one.
         subnets: A subnet, or genomes `(n, n_genes)` such as `front.X`.
         data: Images that the supernet was trained on; those that it names by default.
-        split: Images to score on; "test" is for the final report only.
+        split: Images to score on; "test" is for the final report only, and each use of it is
+            recorded in test-evaluations.jsonl of `folder` before an image is opened.
         folder: See above.
+        evaluated: File that the subnets are of, for that record.
         jobs: Processes that measure; fewer where memory is short.
         device: "cpu", "cuda", "cuda:N", or "auto": the GPU where there is one.
         backend: "loky" (local processes) or "dask".
@@ -189,18 +192,24 @@ def measure(
     """
     from qfa_search.measuring.sampling import known_or_measured, scores_file
     from qfa_search.measuring.subnets import measure_config
+    from qfa_search.measuring.test_record import record_test_use
 
     files = resolve_supernet(supernet)
     layout = files.space().layout
     X = layout.encode(subnets)[None] if isinstance(subnets, Subnet) else layout.check(subnets)
+    folder, workers = Path(folder), Workers(jobs=jobs, backend=backend, scheduler=scheduler)
+    config = measure_config(files.weights, files.data(data), split, device=device)
+    if split == "test":
+        evaluated = None if evaluated is None else Path(evaluated)
+        record_test_use(folder, files.digest(), len(X), evaluated=evaluated)
     found = known_or_measured(
-        measure_config(files.weights, files.data(data), split, device=device),
+        config,
         files,
         X,
-        scores_file(files, Path(folder)),
-        folder=Path(folder),
+        scores_file(files, folder),
+        folder=folder,
         by_class=True,
-        workers=Workers(jobs=jobs, backend=backend, scheduler=scheduler),
+        workers=workers,
         on_start=on_start,
         on_sample=on_sample,
     )

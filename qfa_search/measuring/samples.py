@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -171,7 +172,7 @@ def _sample(row: tuple[Any, ...], n_classes: int) -> Sample:
         cross_entropy=_or_none(finite_number, "cross_entropy", cross_entropy),
         n_images=_or_none(whole_number, "n_images", n_images),
         seconds=_or_none(finite_number, "seconds", seconds),
-        seed=_or_none(whole_number, "seed", seed),
+        seed=_or_none(partial(whole_number, most=LARGEST_SEED), "seed", seed),
         chosen=bool(chosen),
         confusion=_unpacked(confusion, n_classes),
     )
@@ -277,7 +278,8 @@ def read_samples(
         setting, frame = database.read(path, ask)
         try:
             genomes = [np.frombuffer(blob, np.uint8) for blob in frame["genome"]]
-            X = space.layout.check(np.reshape(genomes, (len(frame), -1)).astype(np.int64))
+            shape = len(frame), space.layout.n_genes
+            X = space.layout.check(np.reshape(genomes, shape).astype(np.int64))
             frame = frame.drop(columns="genome").apply(pd.to_numeric)
             wrong = ~frame["top1"].between(0, 100)
             if wrong.any():

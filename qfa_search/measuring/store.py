@@ -46,8 +46,7 @@ _ADDED = {
     "images": "TEXT NOT NULL DEFAULT ''",
     "chosen": "INTEGER NOT NULL DEFAULT 0",
     "confusion": "BLOB",
-    "flash_kb": "REAL",
-    "ram_kb": "REAL",
+    **dict.fromkeys(COST_COLUMNS, "REAL"),
 }
 
 

@@ -11,22 +11,24 @@ from predictors.files import file_digest, naming
 RECORD_NAME = "test-evaluations.jsonl"
 
 
-def record_test_use(evaluated: Path, supernet_digest: str, n_subnets: int) -> Path:
-    """Append one line to the record beside `evaluated`, and return its path.
+def record_test_use(
+    folder: Path, supernet_digest: str, n_subnets: int, *, evaluated: Path | None
+) -> None:
+    """Append one line to the record in `folder`.
 
     Args:
-        evaluated: The front or subnet that was scored on test images.
-        supernet_digest: Its supernet.
-        n_subnets: How many subnets were scored.
+        folder: Where the record is.
+        supernet_digest: The supernet of what is scored on test images.
+        n_subnets: How many subnets are scored.
+        evaluated: The front or subnet that they are of; None for subnets without a file.
     """
     entry = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "file": evaluated.name,
-        "file_digest": file_digest(evaluated),
+        "file": None if evaluated is None else evaluated.name,
+        "file_digest": None if evaluated is None else file_digest(evaluated),
         "supernet_digest": supernet_digest,
         "n_subnets": n_subnets,
     }
-    record = evaluated.with_name(RECORD_NAME)
+    record = folder / RECORD_NAME
     with naming(record), record.open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
-    return record

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qfa_search.front.front import ParetoFront
     from qfa_search.measuring.samples import Samples
 
-DIGITS = 6  # significant ones of costs; the page never shows more
+DIGITS = 6  # significant ones of costs that are no whole numbers; the page never shows more
 
 # What every axis and row of the page is called, its unit, and what heads a narrow column; the
 # order is theirs, too.
@@ -225,5 +225,7 @@ def _numbers(values: ArrayLike) -> list[float | None]:
 def _rounded(value: float) -> float | None:
     if not math.isfinite(value):
         return None
+    if float(value).is_integer():
+        return int(value)
     rounded = float(f"{value:.{DIGITS}g}")
     return int(rounded) if rounded.is_integer() else rounded

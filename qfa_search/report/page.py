@@ -13,10 +13,9 @@ from typing import Any
 
 from predictors.files import write_text
 from qfa_search.errors import QFAError
-from qfa_search.front.folder import JSON_NAME
 from qfa_search.front.front import ParetoFront
 from qfa_search.report.content import ReportedFront, page_content
-from qfa_search.report.sources import reported
+from qfa_search.report.sources import reported, stored_beside
 from qfa_search.report.versions import package_versions
 
 GENERATOR = '<meta name="generator" content="qfa-search">'
@@ -48,12 +47,12 @@ def write_report(front: ParetoFront, path: str | Path, file: str | Path | None =
         front: At least one member.
         path: Where to.
         file: Where the front is, or will be, stored, for the commands that the page offers; by
-            default a front.json beside the page.
+            default a front.json beside the page, if that is this front.
 
     Raises:
         QFAError: There is a file that is no page of qfa-search.
     """
-    stored = Path(path).with_name(JSON_NAME) if file is None else file
+    stored = stored_beside(front, Path(path)) if file is None else file
     write_page([reported(front, stored, path)], path)
 
 

@@ -17,6 +17,7 @@ from qfa_search.supernet.files import SupernetFiles, resolve_supernet
 from search_spaces.arrays import Floats
 
 # As a search that measures, and one that refines its predictor, leave them beside the front.
+UNSAVED = "SAVED-FRONT.json"  # in the page's commands, for the user to fill in
 SAMPLES_NAME, PREDICTOR_NAME = "samples.sqlite", "predictor.safetensors"
 
 
@@ -59,6 +60,18 @@ def reported(
         samples=samples_of(front, file.parent),
         held_out=held_out_of(front, file.parent),
     )
+
+
+def stored_beside(front: ParetoFront, page: Path) -> Path:
+    """The front.json beside a page, if that holds `front`; else a name that stands for a file.
+
+    Another front there, such as the one that `front` is a part of, has other members at its places.
+    """
+    file = page.with_name(JSON_NAME)
+    with suppress(ValueError, OSError):
+        if ParetoFront.load(file).to_dict() == front.to_dict():
+            return file
+    return page.with_name(UNSAVED)
 
 
 def samples_of(front: ParetoFront, folder: Path) -> Samples | None:

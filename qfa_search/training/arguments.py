@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qfa_search.training.config import TrainConfig, preset
+from qfa_search.training.config import PRESETS, TrainConfig, preset
 from search_spaces import SearchSpace
 
 PUBLISHED_SETS = ("fashion-mnist", "cifar10")
@@ -92,6 +93,10 @@ class Asked:
             raise ValueError(
                 "--teacher-weights FILE is tuned: give it more than 0 --teacher-epochs"
             )
+        if self.teacher is not None and (
+            self.recipe.get("teacher_epochs") or self.recipe.get("teacher_width")
+        ):
+            raise ValueError("--teacher FILE is learned from as it is: give no --teacher-epochs")
         if self.continue_steps is not None:
             self._check_use_with_continue()
         if self.minutes is not None and "WORLD_SIZE" in os.environ:
@@ -99,6 +104,8 @@ class Asked:
                 "--minutes goes without torchrun, whose processes would each measure another time: "
                 "give --epochs, or --set steps=N"
             )
+        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise ValueError(f"--minutes must be a positive number, got {self.minutes:g}")
         if self.processes is not None and self.processes < 1:
             raise ValueError(f"--processes must be at least 1, got {self.processes}")
 
@@ -120,12 +127,17 @@ class Asked:
 
 
 def recipe_for(name: str, recipe: Mapping[str, Setting], *, has_teacher: bool) -> TrainConfig:
-    """The recipe called `name` with its fields changed to `recipe`, and what follows from that."""
-    # Who counts in epochs wants no least number of steps, and who says how many no more rounds.
-    counted = ("teacher_", "float_", "mixed_", "")
-    steps = {f"{phase}steps": 0 for phase in counted if f"{phase}epochs" in recipe}
-    rounds = {"rounds": 0} if {"epochs", "steps"} & recipe.keys() else {}
-    changes = {**steps, **rounds, **_plain_images(recipe), **recipe}
+    """The recipe called `name` with its fields changed to `recipe`.
+
+    In those of the package other fields follow from these; a file of the user's means what it says.
+    """
+    changes = dict(recipe)
+    if name in PRESETS:
+        # Who counts in epochs wants no least number of steps, and who says how many no more rounds.
+        counted = ("teacher_", "float_", "mixed_", "")
+        steps = {f"{phase}steps": 0 for phase in counted if f"{phase}epochs" in recipe}
+        rounds = {"rounds": 0} if {"epochs", "steps"} & recipe.keys() else {}
+        changes = {**steps, **rounds, **_plain_images(recipe), **recipe}
     if has_teacher or recipe.get("teacher_epochs") == 0:
         changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
     return preset(name, **changes)

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qfa_search.errors import DataError
 from qfa_search.images.memory import Images, resize
-from qfa_search.images.on_disk import FolderImages
+from qfa_search.images.on_disk import LEAST_AREA, FolderImages
 from qfa_search.images.threads import one_ahead
 from qfa_search.training.augment import Views, draw_views, n_views, shifted, show, view_of_all
 from qfa_search.training.config import TrainConfig
@@ -144,10 +145,18 @@ class FolderBatches:
         """The images of some subnets of one part of a step, the same for all."""
         taken = self.train.take(part_indices(len(self.train), self.config, step, part))
         sequence = np.random.SeedSequence([self.config.seed, 2, step, part])
-        cropped = taken.with_crops(int(sequence.generate_state(1)[0]))
-        (images, labels), *_ = cropped.batches_at(
+        share = self.config.crop_share
+        cropped = taken.with_crops(
+            int(sequence.generate_state(1)[0]),
+            least_area=share if share < 1 else LEAST_AREA,
+            flips=self.config.flip,
+        )
+        found = cropped.batches_at(
             sorted(set(resolutions.values())), self.config.batch_size, threads=self.threads
         )
+        images, labels = next(found, (None, None))
+        if images is None or labels is None:
+            raise DataError(f"no image of step {step} can be read: repair or remove them")
         return {place: TrainBatch(images[r], labels) for place, r in resolutions.items()}
 
 

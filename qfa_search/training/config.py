@@ -56,6 +56,8 @@ class TrainConfig:
         learning_rate: Peak of the rate with quantizers.
         float_learning_rate: Peak of the rate in floating point, teacher included.
         scale_rate_factor: Rate of weight steps over the rate of everything else.
+        adamw_rate_factor: Rate of what AdamW moves beside Muon, the norms among it, over the rate
+            of the recipe. In a long training a high one shuts channels for good.
         warmup_epochs: Linear rise at the start of each schedule, at most a tenth of it; a cosine
             to zero follows.
         weight_decay: On convolution and classifier weights only.
@@ -93,6 +95,7 @@ class TrainConfig:
     learning_rate: float = 2e-3
     float_learning_rate: float = 2e-3
     scale_rate_factor: float = 0.1
+    adamw_rate_factor: float = 1.0
     warmup_epochs: float = 0.2
     weight_decay: float = 1e-4
     label_weight: float = 0.5
@@ -117,6 +120,7 @@ class TrainConfig:
                 raise ValueError(f"{name} must be a positive number, got {value}")
         not_negative = ("teacher_epochs", "float_epochs", "mixed_epochs", "warmup_epochs")
         weights = ("label_weight", "teacher_weight", "weight_decay", "scale_rate_factor")
+        weights = (*weights, "adamw_rate_factor")
         for name in (*not_negative, *weights):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):

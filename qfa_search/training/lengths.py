@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
+from qfa_search.errors import CheckpointMismatchError
 from qfa_search.training.config import PhaseName, TrainConfig
 from qfa_search.training.estimate import PhaseTime
 from qfa_search.training.recipe import RATE_OF_TRAINING_ON
 
+# What a given time shortens or lengthens.
+LENGTHS = frozenset(
+    {"rounds", "epochs", "steps"}
+    | {f"{phase}_{unit}" for phase in ("teacher", "float", "mixed") for unit in ("epochs", "steps")}
+)
 PHASES: tuple[PhaseName, ...] = ("teacher", "float", "mixed", "quantized")
 
 
@@ -25,11 +31,7 @@ def within_minutes(
         times: What its phases would take.
         minutes: What they shall take.
 
-    Raises:
-        ValueError: `minutes` is not positive.
     """
-    if not minutes > 0:
-        raise ValueError(f"--minutes must be a positive number, got {minutes:g}")
     seconds = 60 * minutes
     planned = [time for time in times if time.is_certain]
     rounds = [time for time in times if not time.is_certain]
@@ -50,6 +52,20 @@ def within_minutes(
         rounds=len(rounds),
     )
     return changed, [replace(time, n_steps=round(factor * time.n_steps)) for time in kept]
+
+
+def check_same_but_lengths(asked: TrainConfig, begun: TrainConfig) -> None:
+    """Nothing, if a training that was begun with a time given has the recipe that is asked for.
+
+    Raises:
+        CheckpointMismatchError: A field differs that the time does not set.
+    """
+    for name, value in asdict(begun).items():
+        if name not in LENGTHS and (other := getattr(asked, name)) != value:
+            raise CheckpointMismatchError(
+                f"the training was begun with {name} {value}, not {other}: leave that out to go "
+                "on, or choose another --out"
+            )
 
 
 def trained_on(config: TrainConfig, n_steps: int, n_images: int) -> TrainConfig:

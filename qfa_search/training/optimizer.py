@@ -34,6 +34,7 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
         else:
             others.append(parameter)
     decay = config.weight_decay
+    factor = config.adamw_rate_factor if config.optimizer == "muon" else 1.0
     groups = [
         {
             "params": matrices,
@@ -41,8 +42,8 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
             "rate_factor": RATE_FACTOR,
             "is_orthogonal": True,
         },
-        {"params": weights, "weight_decay": decay, "rate_factor": 1.0},
-        {"params": others, "weight_decay": 0.0, "rate_factor": 1.0},
+        {"params": weights, "weight_decay": decay, "rate_factor": factor},
+        {"params": others, "weight_decay": 0.0, "rate_factor": factor},
         {"params": scales, "weight_decay": 0.0, "rate_factor": config.scale_rate_factor},
     ]
     groups = [group for group in groups if group["params"]]

@@ -92,9 +92,10 @@ class Planned:
 
     def within(self, minutes: float) -> tuple[Planned, list[PhaseTime]]:
         """The training of at most `minutes`, and its times; one that goes on is as it was begun."""
-        from qfa_search.training.lengths import within_minutes
+        from qfa_search.training.lengths import check_same_but_lengths, within_minutes
 
         if (stored := self.begun_with) is not None:
+            check_same_but_lengths(self.config, stored)
             begun = replace(self, config=stored)
             return begun, begun.times()
         config, changed = within_minutes(self.config, self.times(), minutes)

@@ -111,6 +111,8 @@ def train_supernet(
     """
     reuse_freed_memory()
     n_images = len(images)
+    if isinstance(images, FolderImages) and (unused := _for_memory_only(config)):
+        logger.info("the recipe's %s is for images in memory, these are on disk", unused)
     origins = {"space": space.to_dict(), **origins}
     run = _Run(space, images, config, out, world, on_step, origins)
     plain = run.source(None)
@@ -284,6 +286,12 @@ class _Run:
             )
             logits = add_up(part, self.world)
         return MemoryBatches(self.images, self.config, logits), None
+
+
+def _for_memory_only(config: TrainConfig) -> str:
+    """What the recipe asks of the look of images that those on disk do not get."""
+    asked = {"colour": config.colour > 0, "policy": config.policy != "none"}
+    return " and ".join(name for name, is_asked in asked.items() if is_asked)
 
 
 def _whole_network(rng: np.random.Generator, step: int) -> Sequence[Subnet | None]:

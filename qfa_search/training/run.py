@@ -151,10 +151,12 @@ def train(
                 write_split(out / SPLIT_FILE, data.split)
         else:  # the first process tells of unreadable images
             logging.getLogger("qfa_search.images").setLevel(logging.ERROR)
-        images = data.images("train")
+        images, held_out = data.images("train"), data.images("val")
+        if world.is_first:
+            data.images("test")  # what cannot be read is told now and not when it is needed
 
         def score(trained: Trained) -> dict[str, float]:
-            return corner_scores(trained, images, data.images("val"), config.batch_size)
+            return corner_scores(trained, images, held_out, config.batch_size)
 
         watch = GapWatch(score, data.size("val"))
 

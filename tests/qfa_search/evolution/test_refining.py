@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import qfa_search
 from predictors import AccuracyPredictor, cost_arrays
 from qfa_search import Limits, SearchConfig
 from qfa_search.cli import app
-from qfa_search.errors import QFAError
+from qfa_search.errors import CheckpointMismatchError, QFAError
 from qfa_search.evolution import refining
 from qfa_search.evolution.seen import genome_keys
 from qfa_search.measuring.samples import read_samples
@@ -166,3 +167,45 @@ def test_a_round_measures_what_promises_most_and_nothing_twice(refined, supernet
     # Nothing beats what is measured already: the batch is filled all the same.
     best = np.array([[-100.0, 0.0]])
     assert len(refining.worth_measuring(front, known, best, corner, 3)) == 3
+
+
+def test_the_supernets_own_samples_and_predictors_stay(supernet, image_folder, tmp_path):
+    options = {"data": str(image_folder), "rounds": 1, "supernet": supernet}
+    before = {path.name: path.read_bytes() for path in supernet.iterdir()}
+    with pytest.raises(QFAError, match="is the supernet's own"):
+        qfa_search.refine(CONFIG, **options, folder=supernet)
+    assert {path.name: path.read_bytes() for path in supernet.iterdir()} == before
+    (tmp_path / "predictor.safetensors").write_bytes(b"of somebody")
+    with pytest.raises(FileExistsError, match="exists already"):
+        qfa_search.refine(CONFIG, **options, folder=tmp_path)
+
+
+def test_min_top1_is_asked_of_the_last_front_alone(supernet, image_folder, tmp_path, monkeypatch):
+    rounds = []
+    config = replace(CONFIG, limits=Limits(max_mflops=0.1, min_top1=1.0))
+    found = refining.measured_members
+
+    def far_below(front, X, top1, table):
+        return found(front, X, np.zeros(len(X)), table)
+
+    monkeypatch.setattr(refining, "measured_members", far_below)
+    with pytest.raises(QFAError, match="min_top1"):
+        qfa_search.refine(
+            config,
+            data=str(image_folder),
+            rounds=1,
+            folder=tmp_path,
+            supernet=supernet,
+            batch=2,
+            on_round=rounds.append,
+        )
+    assert [done.number for done in rounds] == [0, 1]
+
+
+def test_a_front_is_measured_on_the_supernet_that_it_is_of(supernet, image_folder, tmp_path):
+    front = qfa_search.search(CONFIG, supernet=supernet)
+    other = replace(front, supernet_digest="0123456789abcdef")
+    with pytest.raises(CheckpointMismatchError, match="give the supernet that was searched"):
+        qfa_search.measured_front(other, 2, data=str(image_folder), folder=tmp_path)
+    measured = qfa_search.measured_front(front, 2, data=str(image_folder), folder=tmp_path)
+    assert measured.supernet_digest == front.supernet_digest

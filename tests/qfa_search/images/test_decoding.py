@@ -254,3 +254,15 @@ def test_grey_pictures_stored_in_colour_are_grey(tmp_path):
     assert side_and_channels(tmp_path, ["grey.jpg", "red.png", "0000.png"]) == (20, 3)
     with pytest.raises(DataError, match="none of 1 images can be read"):
         side_and_channels(tmp_path, ["0001.png"])
+
+
+def test_of_a_draw_as_many_may_be_unreadable_as_of_all(tmp_path):
+    names = [f"{i}.png" for i in range(20)]
+    for name in names:
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    for name in names[:4]:
+        (tmp_path / name).write_bytes(b"no image")
+    with pytest.raises(DataError, match="4 of 20 images cannot be read"):
+        decode_all(tmp_path, names, 1, 4)
+    pixels, kept = decode_all(tmp_path, names, 1, 4, n_of=400)
+    assert len(pixels) == len(kept) == 16

@@ -74,6 +74,13 @@ def test_splits_of_unusual_names_are_not_taken_for_classes(tmp_path, names):
         split_folder(_write(tmp_path, *names), 0)
 
 
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_a_held_out_split_beside_class_folders_is_no_class(tmp_path, name):
+    _write(tmp_path, ".", name)
+    with pytest.raises(DataError, match=f"the folders {name} with folders .* train among them"):
+        split_folder(tmp_path, 0)
+
+
 def test_classes_may_have_names_that_begin_like_a_split(tmp_path):
     assert split_folder(_write(tmp_path, ".", classes=("test_bench", "train_set")), 0).classes
     nested = _write(tmp_path / "nested", "testament", "trainer")

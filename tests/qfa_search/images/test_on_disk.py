@@ -148,3 +148,25 @@ def test_a_gpu_scores_about_what_the_cpu_scores(folder, toy_space):
         for device in ("cpu", "cuda")
     )
     assert gpu.cross_entropy == pytest.approx(cpu.cross_entropy, rel=0.05)
+
+
+def test_crops_are_mirrored_and_cut_as_the_recipe_says(folder):
+    train = replace(_data(folder).images("train"), crop_seed=None)
+    whole = torch.cat([b for b, _ in train.batches(16, 7)])
+    squares = train.with_crops(0, least_area=1.0, flips=False)
+    mirrored = train.with_crops(0, least_area=1.0, flips=True)
+    plain, some = (
+        torch.cat([b for b, _ in images.batches(16, 7)]) for images in (squares, mirrored)
+    )
+    is_same = (plain == some).flatten(1).all(1)
+    assert torch.equal(some[~is_same], plain[~is_same].flip(-1))
+    assert 0 < int(is_same.sum()) < len(train)
+    assert whole.shape == plain.shape
+
+
+def test_a_batch_of_one_broken_image_is_left_out(folder):
+    last = folder / "val" / "n00000011" / "0.JPEG"
+    last.unlink()  # it is one file with others
+    last.write_bytes(b"no image")
+    images = _data(folder).images("test")
+    assert sum(len(labels) for _, labels in images.batches(16, 11)) == 11

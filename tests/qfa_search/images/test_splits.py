@@ -8,7 +8,7 @@ from qfa_search.errors import CheckpointMismatchError, DataError
 from qfa_search.images.layout import SPLIT_NAMES
 from qfa_search.images.sources import open_data
 from qfa_search.images.split_file import read_split, write_split
-from qfa_search.images.splits import split_folder
+from qfa_search.images.splits import KnownImages, split_folder
 
 
 def _folder(root, counts, first=0):
@@ -125,10 +125,18 @@ def test_a_stored_split_reads_back_and_ignores_new_images(tmp_path, layout):
 
 
 def test_an_odd_file_name_survives(tmp_path):
-    root = _folder(tmp_path / "i", {'a, "quoted"': 10, "b ü": 10})
+    root = _folder(tmp_path / "i", {'a, "quoted"': 10, "b ü": 10, "c\r": 10, "d\n": 10})
     split = split_folder(root, 0)
     write_split(tmp_path / "split.csv", split)
     assert read_split(tmp_path / "split.csv", root).names == split.names
+
+
+def test_a_start_that_has_seen_every_image_is_refused(tmp_path):
+    root = _folder(tmp_path / "i", {"a": 10, "b": 10})
+    digests = split_folder(root, 0).digests
+    seen = KnownImages(by_digest={d: "train" for part in digests.values() for d in part})
+    with pytest.raises(DataError, match="is left for the val split: the training to start from"):
+        split_folder(root, 0, known=seen)
 
 
 @pytest.mark.parametrize("text", ["", "x\n1\n", "path,split\n000.png,train\n"])

@@ -12,7 +12,14 @@ import search_spaces
 from predictors import cost_arrays, costs
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.measuring.drawing import draw_stratified
-from qfa_search.measuring.samples import Sample, Setting, check_seed, read_samples, stored_samples
+from qfa_search.measuring.samples import (
+    LARGEST_SEED,
+    Sample,
+    Setting,
+    check_seed,
+    read_samples,
+    stored_samples,
+)
 from qfa_search.measuring.store import SampleStore
 from qfa_search.supernet.files import resolve_supernet
 
@@ -318,3 +325,18 @@ def test_a_pipe_is_no_store_and_nobody_waits_for_it(tmp_path, toy_space):
     os.mkfifo(tmp_path / "s.sqlite")
     with pytest.raises(ValueError, match="is a pipe or device"):
         SampleStore(tmp_path / "s.sqlite", toy_space)
+
+
+def test_a_store_of_chosen_subnets_alone_has_no_drawn_ones(tmp_path, toy_space):
+    store = SampleStore(tmp_path / "s.sqlite", toy_space)
+    store.add(
+        SETTING, [replace(_sample(x), chosen=True, seed=None) for x in _genomes(toy_space, 2)]
+    )
+    assert len(read_samples(store.path, drawn_only=True).X) == 0
+
+
+def test_every_seed_that_may_be_drawn_with_is_read_back(tmp_path, toy_space):
+    store = SampleStore(tmp_path / "s.sqlite", toy_space)
+    (genome,) = _genomes(toy_space, 1)
+    store.add(SETTING, [replace(_sample(genome), seed=LARGEST_SEED)])
+    assert [s.seed for s in store.found(SETTING, [genome])] == [LARGEST_SEED]

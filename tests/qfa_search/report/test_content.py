@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from predictors import COST_COLUMNS
+from qfa_search.commands.tables import HEADINGS
 from qfa_search.front.objectives import OBJECTIVES
-from qfa_search.report.content import COLUMNS, ReportedFront, page_content
+from qfa_search.front.picture import AXIS_LABELS, UNITS
+from qfa_search.report.content import COLUMNS, ReportedFront, _numbers, page_content
 
 VERSIONS = {"python": "3"}
 
@@ -97,3 +99,13 @@ def test_a_page_needs_members(front):
 
 def test_every_cost_and_objective_has_a_name_on_the_page():
     assert set(OBJECTIVES) | set(COST_COLUMNS) - {"bitops"} <= set(COLUMNS)  # gbitops is shown
+
+
+def test_every_objective_has_a_name_on_pictures_and_in_tables():
+    assert set(OBJECTIVES) <= set(AXIS_LABELS)
+    assert set(OBJECTIVES) <= set(UNITS)
+    assert set(OBJECTIVES) - {"top1"} <= set(HEADINGS)
+
+
+def test_whole_numbers_are_shown_with_all_digits():
+    assert _numbers([25_234_567.0, 1234.5678, float("nan")]) == [25234567, 1234.57, None]

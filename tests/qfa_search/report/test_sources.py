@@ -6,7 +6,7 @@ import pytest
 from predictors import AccuracyPredictor
 from qfa_search.measuring.samples import Sample
 from qfa_search.measuring.store import SampleStore
-from qfa_search.report.sources import held_out_of, open_fronts, samples_of
+from qfa_search.report.sources import held_out_of, open_fronts, reported, samples_of, stored_beside
 
 
 def _stored(samples, path):
@@ -86,3 +86,13 @@ def test_a_front_is_shown_once(front, tmp_path):
 def test_a_missing_front_is_named(tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
         open_fronts([tmp_path / "nowhere"], tmp_path / "p.html")
+
+
+def test_a_page_offers_members_of_a_file_only_where_that_holds_its_front(front, tmp_path):
+    page = tmp_path / "p.html"
+    assert stored_beside(front, page).name == "SAVED-FRONT.json"
+    front.save(tmp_path / "front.json")
+    assert stored_beside(front, page) == tmp_path / "front.json"
+    part = front[2:]
+    assert stored_beside(part, page).name == "SAVED-FRONT.json"
+    assert reported(part, stored_beside(part, page), page).file_digest is None

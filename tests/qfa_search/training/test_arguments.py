@@ -1,6 +1,9 @@
+import math
+from pathlib import Path
+
 import pytest
 
-from qfa_search.training.arguments import recipe_for
+from qfa_search.training.arguments import Asked, recipe_for
 
 
 @pytest.mark.parametrize(
@@ -18,3 +21,23 @@ def test_the_warm_up_alone_changes_no_length():
     config = recipe_for("own-images", {"warmup_epochs": 0.3}, has_teacher=False)
     assert config.warmup_epochs == 0.3
     assert (config.steps, config.float_steps) == (plain.steps, plain.float_steps)
+
+
+def test_a_recipe_file_of_the_users_means_what_it_says(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("epochs = 3\nsteps = 900\nrounds = 2\ncrop_share = 0.5\n")
+    recipe = recipe_for(str(path), {"epochs": 12.0}, has_teacher=False)
+    assert (recipe.epochs, recipe.steps, recipe.rounds, recipe.crop_share) == (12, 900, 2, 0.5)
+
+
+@pytest.mark.parametrize("name", ["teacher_epochs", "teacher_width"])
+def test_a_teacher_that_is_given_is_not_trained(name):
+    with pytest.raises(ValueError, match="--teacher FILE is learned from as it is"):
+        Asked(data="a", teacher=Path("t.safetensors"), recipe={name: 8})
+    Asked(data="a", teacher=Path("t.safetensors"), recipe={name: 0})
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, math.inf, math.nan])
+def test_minutes_are_a_positive_number(minutes):
+    with pytest.raises(ValueError, match="--minutes must be a positive number"):
+        Asked(data="a", minutes=minutes)

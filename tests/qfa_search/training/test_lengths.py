@@ -2,9 +2,11 @@ from dataclasses import replace
 
 import pytest
 
+from qfa_search.errors import CheckpointMismatchError
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.estimate import PhaseTime
 from qfa_search.training.lengths import (
+    check_same_but_lengths,
     steps_of_phases,
     trained_on,
     within_minutes,
@@ -18,8 +20,6 @@ def test_given_minutes_stretch_every_phase_alike():
     config, stretched = within_minutes(CONFIG, times, 20)
     assert (config.steps, config.float_steps, config.epochs) == (800, 200, 2 * CONFIG.epochs)
     assert sum(time.seconds for time in stretched) == pytest.approx(20 * 60)
-    with pytest.raises(ValueError, match="--minutes must be a positive number, got 0"):
-        within_minutes(CONFIG, times, 0)
 
 
 def test_given_minutes_hold_the_further_rounds_that_there_is_time_for():
@@ -51,3 +51,10 @@ def test_training_on_runs_the_quantized_steps_alone_at_half_the_rate():
 def test_training_on_runs_no_step_more(n_steps, n_images):
     config = trained_on(replace(CONFIG, batch_size=32), n_steps, n_images)
     assert config.n_steps("quantized", n_images) == n_steps
+
+
+def test_a_training_that_goes_on_with_a_time_given_has_the_recipe_it_was_begun_with():
+    begun = replace(CONFIG, epochs=0.5, steps=3, rounds=0)
+    check_same_but_lengths(CONFIG, begun)
+    with pytest.raises(CheckpointMismatchError, match="begun with batch_size 8, not 7"):
+        check_same_but_lengths(replace(CONFIG, batch_size=7), begun)

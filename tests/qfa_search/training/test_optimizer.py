@@ -32,6 +32,13 @@ def test_weight_steps_move_slowly(toy_space, name):
     assert sorted({g["lr"] for g in optimizer.param_groups}) == pytest.approx(rates)
 
 
+def test_norms_beside_muon_may_move_more_slowly(toy_space):
+    config = TrainConfig(adamw_rate_factor=0.5, optimizer="muon")
+    optimizer = make_optimizer(Supernet(toy_space), config)
+    set_rate(optimizer, 0.4)
+    assert sorted({g["lr"] for g in optimizer.param_groups}) == pytest.approx([0.04, 0.2, 4.0])
+
+
 def test_the_rate_rises_then_falls_to_zero():
     shares = [rate_share(step, 100, 5) for step in range(100)]
     assert shares[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])

@@ -1,5 +1,6 @@
+import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,9 @@ def test_given_minutes_hold_for_a_training_that_was_not_begun(tmp_path, image_fo
     half, told = asked.within(50)
     assert half.config.steps == asked.config.steps / 2
     assert sum(time.seconds for time in told) == 50 * 60
-    (tmp_path / "recipe.toml").write_text("steps = 7\n")
+    settings = asdict(replace(half.config, steps=7)).items()
+    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings)
+    (tmp_path / "recipe.toml").write_text(text)
     (tmp_path / "float.ckpt").touch()
     assert asked.within(50)[0].config.steps == 7
 

@@ -108,3 +108,11 @@ def test_statistics_of_a_step_are_the_mean_over_parts_that_start_from_the_same()
     assert torch.allclose(network[1].running_mean, (means[0] + means[1]) / 2)
     assert network[0].weight.grad.shape == network[0].weight.shape
     assert network[2].weight.grad is None  # unused: the optimizer leaves it alone
+
+
+def test_numbers_below_the_smallest_normal_one_are_zero_while_a_cpu_trains(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    tiny = torch.full((1,), 1e-40)
+    with join_world():
+        assert float(tiny * 1) == 0
+    assert float(tiny * 1) > 0
