@@ -37,13 +37,13 @@ def data_digest(rows: Sequence[tuple[str, str, str]]) -> str:
 def table_of_images(column: str, rows: Sequence[tuple[str, str]]) -> bytes:
     """A CSV file of paths and what is said of each, under the names path and `column`.
 
-    Lines end in a line feed. Of names with a carriage return, which Python's writer takes for no
-    end of a line and its reader does, all are quoted.
+    Where a name has a carriage return, which would end its row for a reader, all are quoted.
     """
     text = io.StringIO(newline="")
-    is_quoted = any("\r" in path for path, _ in rows)
-    quoting = csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
-    writer = csv.writer(text, lineterminator="\n", quoting=quoting)
+    if any("\r" in path for path, _ in rows):
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    else:
+        writer = csv.writer(text, lineterminator="\n")
     writer.writerows((("path", column), *rows))
     return text.getvalue().encode("utf-8", "surrogateescape")
 

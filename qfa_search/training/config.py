@@ -119,9 +119,9 @@ class TrainConfig:
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a positive number, got {value}")
         not_negative = ("teacher_epochs", "float_epochs", "mixed_epochs", "warmup_epochs")
-        weights = ("label_weight", "teacher_weight", "weight_decay", "scale_rate_factor")
-        weights = (*weights, "adamw_rate_factor")
-        for name in (*not_negative, *weights):
+        weights = ("label_weight", "teacher_weight", "weight_decay")
+        factors = ("scale_rate_factor", "adamw_rate_factor")
+        for name in (*not_negative, *weights, *factors):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a number of at least 0, got {value}")
