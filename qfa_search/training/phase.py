@@ -207,12 +207,17 @@ def run_phase(
 def drawn_costs(
     phase: Phase, space: SearchSpace | None, config: TrainConfig, step: int
 ) -> list[list[float]]:
-    """Multiply-accumulates of each subnet of each part of a step; equal ones without a space."""
+    """What each subnet of each part of a step takes, in any unit; all the same without a space.
+
+    That is how many numbers its layers give: passes over these take most of the time on a CPU, and
+    the products that make them little of it.
+    """
 
     def cost(subnet: Subnet | None) -> float:
         if space is None or subnet is None:
             return 1.0
-        return float(sum(spec.macs for spec in layer_specs(space, subnet)))
+        layers = layer_specs(space, subnet)
+        return float(sum(layer.out_channels * layer.out_size**2 for layer in layers))
 
     return [
         [cost(subnet) for subnet, _ in phase.drawn(config.seed, step, part)]
