@@ -24,6 +24,7 @@ from torch import Tensor
 
 import search_spaces
 from benchmarks.parts.report import markdown_table
+from predictors import macs
 from qfa_search.errors import QFAError
 from qfa_search.measuring.evaluation import evaluate
 from qfa_search.supernet.allocator import peak_resident_bytes
@@ -91,7 +92,8 @@ def _training(
             on_step=lambda progress: marks.append(time.perf_counter()),
         )
     seconds = (marks[-1] - marks[0]) / n_steps
-    costs = [sum(map(sum, drawn_costs(phase, space, config, s))) for s in range(1, n_steps + 1)]
+    steps = range(1, n_steps + 1)
+    costs = [sum(map(sum, drawn_costs(phase, space, config, step, macs))) for step in steps]
     tmacs = TRAINING_PASSES * batch * sum(costs) / n_steps / seconds / 1e12
     speed = f"{1000 * seconds:.0f} ms, {batch / seconds:,.0f} images/s, {tmacs:.3g} TMAC/s"
     return speed, _peak(device)

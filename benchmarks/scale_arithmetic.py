@@ -21,7 +21,7 @@ import numpy as np
 
 import search_spaces
 from benchmarks.parts.report import markdown_table
-from predictors import cost_arrays
+from predictors import cost_arrays, macs
 from qfa_search.images.holding_out import MOST_VAL
 from qfa_search.images.on_disk import FolderImages
 from qfa_search.measuring.drawing import draw_stratified
@@ -68,7 +68,7 @@ class Step:
         """A step of the recipe."""
         phase = bit_phases(space, config.images_per_step, config)[-1]
         teacher = float(sum(layer.macs for layer in layer_specs(space, space.largest())))
-        drawn = [drawn_costs(phase, space, config, step) for step in range(N_STEPS)]
+        drawn = [drawn_costs(phase, space, config, step, macs) for step in range(N_STEPS)]
         return cls(
             parts=[[TRAINING_PASSES * sum(part) + teacher for part in parts] for parts in drawn],
             vector_bytes=4 * GradientVector(Supernet(space)).length,

@@ -114,7 +114,9 @@ class FolderImages:
         """`n` images in random order; all if there are fewer."""
         return self.take(np.random.default_rng(seed).permutation(len(self))[:n])
 
-    def with_crops(self, seed: int, *, least_area: float, flips: bool) -> FolderImages:
+    def with_crops(
+        self, seed: int, *, least_area: float = LEAST_AREA, flips: bool = True
+    ) -> FolderImages:
         """The same images, cut at random places."""
         return replace(self, crop_seed=seed, least_area=least_area, flips=flips)
 

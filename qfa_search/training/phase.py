@@ -204,20 +204,26 @@ def run_phase(
         checkpoint.save(done)
 
 
-def drawn_costs(
-    phase: Phase, space: SearchSpace | None, config: TrainConfig, step: int
-) -> list[list[float]]:
-    """What each subnet of each part of a step takes, in any unit; all the same without a space.
+def numbers_given(space: SearchSpace, subnet: Subnet) -> float:
+    """How many numbers the layers of a subnet give.
 
-    That is how many numbers its layers give: passes over these take most of the time on a CPU, and
-    the products that make them little of it.
+    Passes over these take most of the time of a step on a CPU, the products that make them little.
     """
+    layers = layer_specs(space, subnet)
+    return float(sum(layer.out_channels * layer.out_size**2 for layer in layers))
+
+
+def drawn_costs(
+    phase: Phase,
+    space: SearchSpace | None,
+    config: TrainConfig,
+    step: int,
+    measure: Callable[[SearchSpace, Subnet], float] = numbers_given,
+) -> list[list[float]]:
+    """A cost of each subnet of each part of a step; all the same without a space."""
 
     def cost(subnet: Subnet | None) -> float:
-        if space is None or subnet is None:
-            return 1.0
-        layers = layer_specs(space, subnet)
-        return float(sum(layer.out_channels * layer.out_size**2 for layer in layers))
+        return 1.0 if space is None or subnet is None else float(measure(space, subnet))
 
     return [
         [cost(subnet) for subnet, _ in phase.drawn(config.seed, step, part)]
