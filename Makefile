@@ -20,7 +20,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-dev  ## processor time of a search, part by part
-	$(BIN)/python -m benchmarks.search_speed
+	$(BIN)/python -m benchmarks.search_speed --out runs/bench
 
 docs: $(VENV)/.installed-docs  ## the site of the documentation, in site/
 	$(BIN)/python -m mkdocs build --strict --quiet

@@ -6,12 +6,14 @@
         runs/measured/front.json
     python -m benchmarks.measured_front runs/measured
 
-Measures nothing: the scores are those that the two commands before it left beside the front.
+Measures nothing: the scores are those that the two commands before it left: beside the front of a
+bundled supernet, beside any other supernet.
 """
 
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +94,14 @@ def main(arguments: list[str] | None = None) -> None:
     is_measured = np.array([x.tobytes() not in before for x in X])
     X, top1 = X[is_measured], top1[is_measured]
     predictor = AccuracyPredictor.load(files.predictor)
-    new, tested = _of(X, top1), _of(*scores(folder / SAMPLES_NAME, front, "test"))
+    new, tested = _of(X, top1), {}
+    # `evaluate` stores scores beside the supernet, of a bundled one beside the front.
+    for file in (files.samples, folder / SAMPLES_NAME):
+        with suppress(ValueError):
+            tested |= _of(*scores(file, front, "test"))
     members = [x.tobytes() for x in front.X]
+    if not set(members) <= tested.keys():
+        parser.error("not all members have test scores: run qfa-search evaluate --split test first")
     test = np.array([tested[member] for member in members])
     is_new = np.array([member in new for member in members])
     print(table(front, test))

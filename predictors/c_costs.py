@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictors.c_memory import (
+    LARGEST_SIDE,
     PACKED_BITS,
     UNIT,
     WORD,
@@ -121,15 +122,16 @@ def _flash_table(space: SearchSpace) -> BitTable:
 
 def _flash_by_layer(space: SearchSpace, bits: LayerBits | None) -> LayerTable:
     """Bytes of every layer at `bits`, or at its own; NaN where it has no integer form."""
-    known: dict[tuple[str, int, int, int], float] = {}
+    known: dict[tuple[str, int, int, int, bool], float] = {}
 
     def measure(layer: LayerSpec) -> float:
-        # Of the layers of a space these alone decide; maps take no flash.
+        # Of the layers of a space these alone decide; maps that have a form take no flash.
         weights = layer.name, layer.in_channels, layer.out_channels, layer.kernel_size
-        if weights not in known:
+        key = (*weights, max(layer.in_size, layer.out_size) > LARGEST_SIDE)
+        if key not in known:
             layer = layer if bits is None else replace(layer, bits=bits)
-            known[weights] = float(layer_flash_bytes(layer)) if has_integer_form(layer) else np.nan
-        return known[weights]
+            known[key] = float(layer_flash_bytes(layer)) if has_integer_form(layer) else np.nan
+        return known[key]
 
     return tabulate(space, measure)
 

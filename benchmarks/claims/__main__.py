@@ -29,7 +29,7 @@ from benchmarks.claims.stability import stability
 from benchmarks.claims.supernet_trainings import StabilityPlan
 from benchmarks.parts.report import command, machine
 from qfa_search.supernet.allocator import reuse_freed_memory
-from qfa_search.supernet.files import resolve_supernet
+from qfa_search.supernet.files import BUNDLED_SUPERNETS, resolve_supernet
 
 Plan = StabilityPlan | RetrainingPlan | MixedPlan | RecalibrationPlan | PredictorPlan | CuresPlan
 LETTERS = {
@@ -109,7 +109,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--teacher", type=Path, metavar="FILE", help="teaches (a), (b) and (f)")
     parser.add_argument("--out", type=Path, default=Path("runs/claims"), metavar="DIR")
-    parser.add_argument("--results", type=Path, default=Path("benchmarks/results"), metavar="DIR")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="for the pages; default: benchmarks/results of a bundled supernet, else --out",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes that train and measure")
     parser.add_argument("--steps", type=int, help="of each training in (a) and (f)")
     parser.add_argument("--float-steps", type=int, help="of the float start of (a) and (f)")
@@ -131,6 +136,14 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def results_folder(args: argparse.Namespace) -> Path:
+    """Where pages go unless it is said: those of real sizes of a bundled supernet are kept."""
+    if args.quick or args.supernet not in BUNDLED_SUPERNETS:
+        return Path(args.out)
+    folder = Path("benchmarks/results")
+    return folder if args.supernet == "fashion-mnist" else folder / str(args.supernet)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Try the claims, print and write."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -144,12 +157,12 @@ def main(arguments: list[str] | None = None) -> None:
         teacher_file=args.teacher,
         jobs=args.jobs,
     )
-    found = plans(args)
+    found, results = plans(args), args.results or results_folder(args)
     for name in args.only or found:
         print(f"{name}: {found[name]}", file=sys.stderr, flush=True)
         about = f"Written by `{command('claims', arguments)}`.\n\nMachine: {machine()}"
-        write_section(claim(name, found[name])(bench, about), args.results)
-        text = write_index(list(PLANS), args.results)
+        write_section(claim(name, found[name])(bench, about), results)
+        text = write_index(list(PLANS), results)
     print(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -320,8 +321,8 @@ def _telling_how_to_go_on(folder: Path | None) -> Iterator[None]:
         if folder is None or not state_files(folder):
             raise
         typer.echo(
-            f"interrupted; {folder} keeps the search: the same command with --out {folder} "
-            "--resume goes on with it",
+            f"interrupted; {folder} keeps the search: the same command with --out "
+            f"{shlex.quote(str(folder))} --resume goes on with it",
             err=True,
         )
         raise typer.Exit(130) from None

@@ -194,6 +194,9 @@ def train(
         raise typer.BadParameter(
             "--images goes with --dry-run and without --data: that has its own"
         )
+    if dry_run and (as_json or tensorboard):
+        option = "--json" if as_json else "--tensorboard"
+        raise typer.BadParameter(f"--dry-run goes without {option}: it trains nothing")
     if dry_run and minutes is not None:
         raise typer.BadParameter("--dry-run goes without --minutes: it times the recipe as it is")
     from qfa_search.training.arguments import Asked
@@ -261,6 +264,8 @@ def train(
     is_timed = not (quiet or "WORLD_SIZE" in os.environ)
     if minutes is not None:
         planned, times = planned.within(minutes)
+        if planned.begun_with is not None and is_first and not quiet:
+            tell("goes on for as long as it was begun; --minutes is for a training that begins")
     elif is_timed:
         times = planned.times()
     if is_timed and planned.begun_with is None:

@@ -85,7 +85,7 @@ def print_result(path: Path, data: str, *, as_json: bool) -> None:
     gap = below_teacher(metadata["scores"])
     if gap and (path.parent / TEACHER_FILE).is_file():
         n_steps = metadata["steps"]["quantized"]
-        run, images = shlex.quote(str(path.parent)), shlex.quote(data)
+        run, images = _folder_argument(path.parent), shlex.quote(data)
         typer.echo(
             f"the largest subnet is {gap:.1f} points below its teacher; to train on for as long:\n"
             f"  qfa-search train --data {images} --continue {n_steps} --init {run} --out {run}-2"
@@ -93,7 +93,7 @@ def print_result(path: Path, data: str, *, as_json: bool) -> None:
     low, high = cost_range(SearchSpace.from_dict(metadata["space"]))
     out = path.parent
     samples, predictor = (shlex.quote(str(out / f)) for f in ("samples.sqlite", PREDICTOR_FILE))
-    run, images = shlex.quote(str(out)), shlex.quote(data)
+    run, images = _folder_argument(out), shlex.quote(data)
     typer.echo(
         "next: measure subnets, fit a predictor to them, search\n"
         f"  qfa-search sample --supernet {run} --data {images} --n 500 --out {samples} "
@@ -101,6 +101,15 @@ def print_result(path: Path, data: str, *, as_json: bool) -> None:
         f"  qfa-search fit --samples {samples} --out {predictor}\n"
         f"  qfa-search --supernet {run} --max-mflops {math.sqrt(low * high):.2g}"
     )
+
+
+def _folder_argument(folder: Path) -> str:
+    """What a command line calls a supernet's folder, whatever name it has."""
+    from qfa_search.supernet.files import BUNDLED_SUPERNETS
+    from qfa_search.training.arguments import NO_START
+
+    name = str(folder)
+    return f"./{name}" if name in (*BUNDLED_SUPERNETS, NO_START) else shlex.quote(name)
 
 
 def print_dry_run(planned: Planned) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,7 +199,8 @@ def _open_samples(files: SupernetFiles, path: Path) -> tuple[Samples, SampleStor
     if not files.samples.is_file():
         raise QFAError(
             f"the supernet {files.name} has no samples to refine its predictor with "
-            f"({files.samples} is missing): make them with qfa-search sample --out {files.samples}"
+            f"({files.samples} is missing): make them with qfa-search sample "
+            f"--supernet {shlex.quote(files.name)} --data IMAGES"
         )
     if path.exists() and path.samefile(files.samples):
         raise QFAError(

@@ -238,8 +238,8 @@ def cost_function(
     ends = np.stack([space.layout.lowest(), space.layout.highest()])
     if in_c and np.isnan(cost_arrays(space, ends, ["flash_kb"])["flash_kb"]).any():
         raise ValueError(
-            f"{in_c[0]} is that of a C file, and {space.name} has layers in floating point or "
-            "kernels that have none: use size_kb or activation_kb instead"
+            f"{in_c[0]} is that of a C file, and {space.name} has layers in floating point, "
+            "kernels or resolutions that have none: use size_kb or activation_kb instead"
         )
 
     def costs(X: Genomes, columns: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:

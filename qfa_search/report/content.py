@@ -49,6 +49,7 @@ class ReportedFront:
         file: Its file, as seen from the page.
         file_digest: SHA-256 of that file, the first 16 hexadecimal digits, if it is known.
         samples: Measured subnets of the same space, for the background.
+        images_have_a_name: Whether the images of its supernet need no `--data`.
         held_out: Of the predictor: top-1 as predicted by models that had not seen the subnet,
             and as measured, `(n, 2)`.
     """
@@ -58,6 +59,7 @@ class ReportedFront:
     file: str
     file_digest: str | None = None
     samples: Samples | None = None
+    images_have_a_name: bool = False
     held_out: Floats | None = None
 
 
@@ -104,6 +106,7 @@ def _front(reported: ReportedFront) -> dict[str, Any]:
         "name": reported.name,
         "file": reported.file,
         "supernet": front.supernet,
+        "images_have_a_name": reported.images_have_a_name,
         "objectives": list(front.objectives),
         "limits": {**front.limits.max_costs()},
         "min_top1": front.limits.min_top1,

@@ -8,9 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from predictors import AccuracyPredictor
-from predictors.files import file_digest
+from predictors.files import file_digest, read_metadata
 from qfa_search.front.folder import JSON_NAME
 from qfa_search.front.front import ParetoFront
+from qfa_search.images.sources import published_name
 from qfa_search.measuring.samples import Samples, read_samples
 from qfa_search.report.content import ReportedFront
 from qfa_search.supernet.files import SupernetFiles, resolve_supernet
@@ -58,6 +59,7 @@ def reported(
         file=Path(os.path.relpath(file, Path(page).parent)).as_posix(),
         file_digest=file_digest(file) if file.is_file() else None,
         samples=samples_of(front, file.parent),
+        images_have_a_name=_images_have_a_name(front),
         held_out=held_out_of(front, file.parent),
     )
 
@@ -103,6 +105,15 @@ def held_out_of(front: ParetoFront, folder: Path) -> Floats | None:
         if predictor.report.to_dict() == dict(front.predictor_scores):
             return predictor.held_out
     return None
+
+
+def _images_have_a_name(front: ParetoFront) -> bool:
+    files = _supernet_files(front)
+    if files is None or not files.weights.is_file():
+        return False
+    with suppress(ValueError):
+        return published_name(read_metadata(files.weights, "supernet")) is not None
+    return False
 
 
 def _supernet_files(front: ParetoFront) -> SupernetFiles | None:

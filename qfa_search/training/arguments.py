@@ -106,6 +106,8 @@ class Asked:
             )
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
             raise ValueError(f"--minutes must be a positive number, got {self.minutes:g}")
+        if (self.processes or 1) > 1 and "WORLD_SIZE" in os.environ:
+            raise ValueError("--processes goes without torchrun, which says how many there are")
         if self.processes is not None and self.processes < 1:
             raise ValueError(f"--processes must be at least 1, got {self.processes}")
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from qfa_search.errors import DataError
 from qfa_search.images.memory import Images, resize
-from qfa_search.images.on_disk import LEAST_AREA, FolderImages
+from qfa_search.images.on_disk import FolderImages
 from qfa_search.images.threads import one_ahead
 from qfa_search.training.augment import Views, draw_views, n_views, shifted, show, view_of_all
 from qfa_search.training.config import TrainConfig
@@ -145,10 +145,9 @@ class FolderBatches:
         """The images of some subnets of one part of a step, the same for all."""
         taken = self.train.take(part_indices(len(self.train), self.config, step, part))
         sequence = np.random.SeedSequence([self.config.seed, 2, step, part])
-        share = self.config.crop_share
         cropped = taken.with_crops(
             int(sequence.generate_state(1)[0]),
-            least_area=share if share < 1 else LEAST_AREA,
+            least_area=self.config.crop_share,
             flips=self.config.flip,
         )
         found = cropped.batches_at(

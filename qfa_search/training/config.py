@@ -67,9 +67,9 @@ class TrainConfig:
         label_smoothing: Of the label loss.
         clip_norm: Largest norm of the gradient.
         shift_share: Images in memory are moved by up to this share of their side each way.
-        flip: Whether half of the images in memory are mirrored.
-        crop_share: Of images in memory a random part is shown, of at least this share of the
-            area; 1 shows all of it.
+        flip: Whether half of the images are mirrored.
+        crop_share: A random part of an image is shown, of at least this share of the area; 1
+            shows all of it.
         colour: How far brightness, contrast and saturation of images in memory vary, 0 to 1.
         policy: "randaugment" applies torchvision's to each view of images in memory; or "none".
         views: Ways to show each image at most, drawn beforehand; the teacher looks at all.

@@ -290,7 +290,11 @@ class _Run:
 
 def _for_memory_only(config: TrainConfig) -> str:
     """What the recipe asks of the look of images that those on disk do not get."""
-    asked = {"colour": config.colour > 0, "policy": config.policy != "none"}
+    asked = {
+        "colour": config.colour > 0,
+        "policy": config.policy != "none",
+        "shift_share": config.shift_share > 0,
+    }
     return " and ".join(name for name, is_asked in asked.items() if is_asked)
 
 

@@ -7,12 +7,13 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from predictors.files import atomic_path, file_digest, locked_folder, read_metadata, write_text
 from qfa_search.errors import QFAError
+from qfa_search.images.on_disk import FolderData
 from qfa_search.images.published_set import Listed, PublishedSet
 from qfa_search.images.sources import about_images, data_for, data_metadata, list_images
 from qfa_search.images.split_file import SPLIT_FILE, write_split
@@ -133,6 +134,8 @@ def train(
         starts = [path for path in (init, teacher) if path is not None]
         listed = list_to_train(source, out, resume=resume, starts=starts)
     data = data_for(listed, space)
+    if isinstance(data, FolderData):
+        data = replace(data, flips=config.flip)
     start = None if init is None else read_supernet(init)[0]
     with (
         join_world() as world,

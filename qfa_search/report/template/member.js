@@ -86,9 +86,17 @@ function costTable(content, chosen) {
   return el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body));
 }
 
-function classTable(chosen) {
+// Members of fronts with other classes stand in tables of their own.
+function classTables(chosen) {
   const known = chosen.filter(({ front, member }) => front.class_top1[member]);
   if (!known.length) return null;
+  const classes = ({ front, member }) => JSON.stringify([front.class_names, front.class_top1[member].length]);
+  const kinds = [...new Set(known.map(classes))];
+  return el("div", {}, el("h3", {}, "Top-1 by class, measured"),
+    ...kinds.map((kind) => classTable(known.filter((one) => classes(one) === kind))));
+}
+
+function classTable(known) {
   const { front } = known[0];
   const n = front.class_top1[known[0].member].length;
   const rows = Array.from({ length: n }, (_, c) => {
@@ -104,8 +112,7 @@ function classTable(chosen) {
   });
   const head = el("tr", {}, el("th", {}, "class"), el("th", {}, ""),
     ...known.map(({ side }) => el("th", { class: `key-${side}`, scope: "col" }, `${side.toUpperCase()} (%)`)));
-  return el("div", {}, el("h3", {}, "Top-1 by class, measured"),
-    el("table", { class: "classes" }, el("thead", {}, head), el("tbody", {}, ...rows)));
+  return el("table", { class: "classes" }, el("thead", {}, head), el("tbody", {}, ...rows));
 }
 
 // The front's file as a command line names it: where this page lies, wherever that is today.
@@ -115,14 +122,16 @@ function pathOf(file) {
   return /^\/[A-Za-z]:/.test(path) ? path.slice(1) : path;
 }
 
-function exportCommand(front, member) {
-  // A front that a predictor alone gave knows of no supernet: the reader has to say which.
+function exportCommand(front, member, side) {
+  // A front that a predictor alone gave knows of no supernet: the reader has to say which, and where
+  // images are that have no name of their own.
   const supernet = ["--supernet", front.supernet ? shellWord(front.supernet) : "SUPERNET"];
-  return ["qfa-search export", ...supernet, shellWord(`${pathOf(front.file)}:${member}`), "--format onnx", `--out subnet-${member}.onnx`].join(" ");
+  const data = front.images_have_a_name ? [] : ["--data", "IMAGES"];
+  return ["qfa-search export", ...supernet, ...data, shellWord(`${pathOf(front.file)}:${member}`), "--format onnx", `--out subnet-${side}${member}.onnx`].join(" ");
 }
 
 function commandLine({ side, front, member }, isPair) {
-  const text = exportCommand(front, member);
+  const text = exportCommand(front, member, isPair ? side : "");
   // Options stay in one piece when the line is broken; copied is the text.
   const words = text.split(" ").flatMap((word, i) => [i ? " " : "", word.startsWith("-") ? el("span", {}, word) : word]);
   const code = el("code", { tabindex: "0" }, ...words);

@@ -42,7 +42,7 @@ function drawMembers() {
     return [head, strip(front, member, side === "b" && isSameSpace ? a : null)];
   }), bitKey(a.front));
   if (b && isSameSpace) byId("strips").lastChild.append(el("span", {}, "green: B differs from A"));
-  byId("details").replaceChildren(...[costTable(content, chosen), classTable(chosen)].filter(Boolean));
+  byId("details").replaceChildren(...[costTable(content, chosen), classTables(chosen)].filter(Boolean));
   byId("commands").replaceChildren(...chosen.map((one) => commandLine(one, chosen.length === 2)));
   drawList();
 }

@@ -40,3 +40,14 @@ def test_training_on_is_proposed_where_there_is_a_teacher_to_go_on_with(
     (tmp_path / "teacher.safetensors").touch()
     print_result(Path(path), "photos", as_json=False)
     assert f"--init {tmp_path} --out {tmp_path}-2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cifar10", "none"])
+def test_a_folder_that_is_called_as_something_else_is_named_as_a_folder(
+    toy_run, tmp_path, monkeypatch, capsys, name
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    shutil.copy(toy_run / "supernet.safetensors", tmp_path / name)
+    print_result(Path(name) / "supernet.safetensors", "photos", as_json=False)
+    assert f"qfa-search --supernet ./{name} --max-mflops" in capsys.readouterr().out

@@ -6,6 +6,7 @@ import torch
 
 import qfa_search
 import search_spaces
+from predictors import cost_arrays
 from predictors.c_memory import flash_bytes
 from qfa_search import ExportError
 from qfa_search.deployment.fixed_point import fixed_point_logits
@@ -116,3 +117,9 @@ def test_images_of_more_pixels_than_c_counts_are_refused(toy_space):
     with pytest.raises(ValueError, match="stem has no form in C"):
         flash_bytes(space, space.largest())
     assert flash_bytes(space, space.smallest()) > 0
+    ends = np.stack([space.layout.lowest(), space.layout.highest()])
+    known = cost_arrays(space, ends, ["flash_kb", "ram_kb"])
+    assert {name: np.isnan(values).tolist() for name, values in known.items()} == {
+        "flash_kb": [False, True],
+        "ram_kb": [False, True],
+    }

@@ -7,7 +7,7 @@ from PIL import Image
 
 import qfa_search
 from qfa_search.errors import DataError
-from qfa_search.images.on_disk import MEAN, STD, FolderData
+from qfa_search.images.on_disk import MEAN, STD, FolderData, _random_box
 from qfa_search.images.splits import FolderSplit, split_folder
 from qfa_search.measuring.shared_passes import score_together
 from qfa_search.supernet.mobilenet_v3 import Supernet
@@ -170,3 +170,14 @@ def test_a_batch_of_one_broken_image_is_left_out(folder):
     last.write_bytes(b"no image")
     images = _data(folder).images("test")
     assert sum(len(labels) for _, labels in images.batches(16, 11)) == 11
+
+
+@pytest.mark.parametrize("least_area", [0.08, 0.6, 1.0])
+def test_no_crop_is_smaller_than_it_may_be(least_area):
+    boxes = [
+        _random_box(np.random.default_rng(i), height=40, width=50, least_area=least_area)
+        for i in range(50)
+    ]
+    areas = [h * w / 2000 for _, _, h, w in boxes]
+    assert min(areas) >= 0.95 * least_area
+    assert (min(areas) < 0.3) == (least_area < 0.3)

@@ -317,3 +317,17 @@ def test_a_front_of_one_member_and_nothing_else_known_is_shown(opened, front):
     assert _dots(driver, "#front-plot .dots.f0") == 1
     assert "--supernet SUPERNET " in _text(driver, "#commands")
     assert "NaN" not in driver.execute_script("return document.body.innerHTML")
+
+
+def test_members_of_other_classes_have_a_table_of_their_own(opened, front):
+    other = replace(front, class_names=("x", "y", "z", "w"))
+    driver = opened(front, other)
+    _press(driver, KEYS["home"])
+    driver.find_element("css selector", "#pickers > .picker:nth-child(2) > button").click()
+    choose = driver.find_elements("css selector", "#pickers select")[1]
+    choose.find_elements("css selector", "option")[1].click()
+    number = driver.find_elements("css selector", "#pickers input[type=number]")[1]
+    number.clear()
+    number.send_keys("2", "\ue007")
+    assert _count(driver, "#details table.classes") == 2
+    assert _text(driver, "#commands .command:last-child").count("--out subnet-b2.onnx") == 1
