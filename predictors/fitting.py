@@ -53,9 +53,11 @@ def fitted_to_device(
             width_factor=factor,
         )
 
-    factor = 1.0
-    if flash_kb is not None:
-        sizes = {f: _ends(space(image_size, f), "size_kb") for f in WIDTH_FACTORS}
+    def factor_of(side: int) -> float:
+        """The first width from which on the largest subnets are well above, of those below."""
+        if flash_kb is None:
+            return 1.0
+        sizes = {f: _ends(space(side, f), "size_kb") for f in WIDTH_FACTORS}
         small_enough = [f for f, ends in sizes.items() if ends[0] <= SMALLEST_SHARE * flash_kb]
         if not small_enough:
             raise ValueError(
@@ -63,18 +65,27 @@ def fitted_to_device(
                 f"fitted space takes {sizes[WIDTH_FACTORS[0]][0]:.1f} kB, and should take half"
             )
         enough = (f for f in small_enough if sizes[f][1] >= LARGEST_SHARE * flash_kb)
-        factor = next(enough, small_enough[-1])
+        return next(enough, small_enough[-1])
+
     if ram_kb is None:
-        return space(image_size, factor)
+        return space(image_size, factor_of(image_size))
+    # Smaller images have fewer stages, and so other widths that flash allows.
+    too_little: ValueError | None = None
     for side in range(max(image_size, SMALLEST_SIDE), SMALLEST_SIDE - 1, -SIDE_STEP):
-        chosen = space(side, factor)
+        try:
+            chosen = space(side, factor_of(side))
+        except ValueError as error:
+            too_little = error
+            continue
         least = _ends(chosen, "activation_kb")[0]
         if least <= SMALLEST_SHARE * ram_kb:
             return chosen
-    raise ValueError(
-        f"--fit-ram-kb {ram_kb:g} is too little: the activations of the smallest subnet take "
-        f"{least:.1f} kB at {SMALLEST_SIDE} pixels, and should take half"
-    )
+        too_little = ValueError(
+            f"--fit-ram-kb {ram_kb:g} is too little: the activations of the smallest subnet take "
+            f"{least:.1f} kB at {side} pixels, and should take half"
+        )
+    assert too_little is not None
+    raise too_little
 
 
 def _ends(space: SearchSpace, cost: str) -> tuple[float, float]:

@@ -39,11 +39,14 @@ def evenly_spread(n_members: int, n: int) -> NDArray[np.int64]:
 def knee(F: Floats) -> int:
     """The row of objectives `(n, n_obj)` farthest from the line (or plane) through the ends.
 
-    Every objective is scaled to 0..1 between them.
+    Every objective is scaled to 0..1 between them. The ends are the best members by each objective;
+    where some are one and the same, as by costs that fall together, these share their weight.
     """
     span = np.ptp(F, axis=0)
     scaled = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
-    return int(scaled.sum(axis=1).argmin())
+    ends = scaled[scaled.argmin(axis=0)]
+    normal = np.linalg.lstsq(ends, np.ones(len(ends)), rcond=None)[0].clip(min=0).round(9)
+    return int((scaled @ normal).argmin())
 
 
 def best_measured(top1: Floats, F: Floats, min_top1: float) -> NDArray[np.int64]:

@@ -222,7 +222,13 @@ class FolderData(OpenedFolder):
 def _random_box(
     rng: np.random.Generator, *, height: int, width: int, least_area: float
 ) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a random part: some of the area to all of it, 3:4 to 4:3."""
+    """Top, left, height and width of a random part: some of the area to all of it, 3:4 to 4:3.
+
+    Of all of an image it is the centre square, as of images in memory.
+    """
+    if least_area == 1:
+        side = min(height, width)
+        return (height - side) // 2, (width - side) // 2, side, side
     for _ in range(CROP_TRIES):
         area = height * width * rng.uniform(least_area, 1.0)
         ratio = math.exp(rng.uniform(*np.log(RATIO)))

@@ -181,7 +181,12 @@ class Recalibration:
 
     @torch.no_grad()
     def add(self, images: Tensor) -> None:
-        """Run a batch `(n, channels, R, R)` on its own statistics and keep them."""
+        """Run a batch `(n, channels, R, R)` on its own statistics and keep them.
+
+        A single image after other batches is left out: of one value a channel has no variance.
+        """
+        if len(images) == 1 and self._n_images:
+            return
         self.network.train()
         try:
             with _before_quantizers_and_norms(self.network, self._collect):

@@ -12,6 +12,7 @@ from qfa_search.training.config import PRESETS, TrainConfig, preset
 from search_spaces import SearchSpace
 
 PUBLISHED_SETS = ("fashion-mnist", "cifar10")
+OWN_IMAGES = "own-images"  # the recipe of folders
 NO_START = "none"  # in place of a supernet to start from
 FEWEST_SHOWINGS = 16  # of an image, from which on varying it pays
 Setting = float | bool | str
@@ -139,7 +140,8 @@ def recipe_for(name: str, recipe: Mapping[str, Setting], *, has_teacher: bool) -
         counted = ("teacher_", "float_", "mixed_", "")
         steps = {f"{phase}steps": 0 for phase in counted if f"{phase}epochs" in recipe}
         rounds = {"rounds": 0} if {"epochs", "steps"} & recipe.keys() else {}
-        changes = {**steps, **rounds, **_plain_images(recipe), **recipe}
+        plain = _plain_images(recipe) if name == OWN_IMAGES else {}
+        changes = {**steps, **rounds, **plain, **recipe}
     if has_teacher or recipe.get("teacher_epochs") == 0:
         changes |= {"teacher_width": 0, "teacher_epochs": 0.0}
     return preset(name, **changes)
@@ -150,7 +152,7 @@ def preset_of(data: str | None, space: SearchSpace | str | Path | None) -> str:
     name = data
     if name is None:
         name = space.name if isinstance(space, SearchSpace) else str(space or PUBLISHED_SETS[0])
-    return name if name in PUBLISHED_SETS else "own-images"
+    return name if name in PUBLISHED_SETS else OWN_IMAGES
 
 
 def _plain_images(recipe: Mapping[str, Setting]) -> dict[str, Setting]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from qfa_search.errors import CheckpointMismatchError
-from qfa_search.training.config import PhaseName, TrainConfig
+from qfa_search.training.config import LARGEST_SEED, PhaseName, TrainConfig
 from qfa_search.training.estimate import PhaseTime
 from qfa_search.training.recipe import RATE_OF_TRAINING_ON
 
@@ -71,6 +71,8 @@ def check_same_but_lengths(asked: TrainConfig, begun: TrainConfig) -> None:
 def trained_on(config: TrainConfig, n_steps: int, n_images: int) -> TrainConfig:
     """The recipe of `n_steps` more quantized steps on `n_images` images, from a finished supernet.
 
+    Another seed draws other images and subnets than the finished training began with.
+
     Raises:
         ValueError: `n_steps` is below 1.
     """
@@ -87,6 +89,7 @@ def trained_on(config: TrainConfig, n_steps: int, n_images: int) -> TrainConfig:
         steps=n_steps,
         rounds=0,
         learning_rate=RATE_OF_TRAINING_ON * config.learning_rate,
+        seed=(config.seed + 1) % LARGEST_SEED,
     )
 
 

@@ -105,12 +105,14 @@ class _PartOfStep:
         drawn: All subnets of the part.
         units: Those that this process runs.
         resolutions: Of the images that it needs, by the place of their subnet.
+        seed: Of what a network without subnets draws by itself, as dropout does.
     """
 
     part: int
     drawn: list[Drawn]
     units: list[Unit]
     resolutions: dict[int, int]
+    seed: int
 
 
 def run_phase(
@@ -198,6 +200,7 @@ def run_phase(
             )
     except KeyboardInterrupt:
         if world.is_first and is_whole:  # else it came amid the update
+            vector.forget_statistics()
             checkpoint.save(done)
         raise
     if world.is_first and done > first:
@@ -249,7 +252,9 @@ def _plan(
         if phase.teacher is not None:  # it sees the largest images of the part
             places.add(max(range(len(drawn)), key=lambda i: drawn[i][1]))
         resolutions = {i: drawn[i][1] for i in sorted(places)}
-        owned.append(_PartOfStep(part, drawn, units, resolutions))
+        sequence = np.random.SeedSequence([config.seed, 5, phase.first_draw + step, part])
+        seed = int(sequence.generate_state(1)[0])
+        owned.append(_PartOfStep(part, drawn, units, resolutions, seed))
     return shares, owned
 
 
@@ -275,6 +280,8 @@ def _run(
         losses = []
         for place in unit.subnets:
             subnet, batch = own.drawn[place][0], batches[place]
+            if subnet is None:
+                torch.manual_seed(own.seed)
             with _autocast(network, config, world):
                 logits = network(batch.images) if subnet is None else network(batch.images, subnet)
             loss = distillation_loss(

@@ -49,6 +49,7 @@ TUNING_RATES = {"adamw": 0.1, "sgd": 0.1, "muon": 0.02}
 RATE_OF_TRAINING_ON = 0.5
 ROUND_SHARE = 0.5  # of the quantized steps that a further round has
 SOFT_LABEL_BATCH = 250
+STEP = "weight_scale"
 
 logger = logging.getLogger(__name__)
 
@@ -140,8 +141,7 @@ def train_supernet(
 
     torch.manual_seed(config.seed)
     float_net = Supernet(space.in_floating_point())
-    if init is not None:
-        _start_from(float_net, init)
+    is_trained = init is not None and _start_from(float_net, init)
     taught = plain if teacher is None else run.source(teacher)
     if config.float_epochs:
         largest = float_net.space.largest()
@@ -149,9 +149,10 @@ def train_supernet(
         phase = replace(run.plain_phase("float", steps), subnets=lambda rng, step: [largest])
         run.phase(phase, float_net, taught)
     if teacher is None:
-        if init is None and not config.float_epochs:
+        if not (is_trained or config.float_epochs):
             raise QFAError(
-                "without float epochs there has to be a teacher or a supernet to start from"
+                "without float epochs there has to be a teacher, or a supernet to start from that "
+                "has all weights of this one"
             )
         teacher = run.largest_as_teacher(float_net)
         taught = run.source(teacher)
@@ -307,8 +308,11 @@ def _decoders() -> int:
     return min(16, os.cpu_count() or 1) if torch.cuda.is_available() else 1
 
 
-def _start_from(network: Supernet, init: Supernet) -> None:
-    """Take over every tensor of `init` of the same name, shape and bits; the share is told."""
+def _start_from(network: Supernet, init: Supernet) -> bool:
+    """Take over every tensor of `init` of the same name, shape and bits; the share is told.
+
+    Steps of weights that are not taken are not, either. Returns whether all tensors were taken.
+    """
     own = network.state_dict()
     fitting = {
         name: value
@@ -317,9 +321,13 @@ def _start_from(network: Supernet, init: Supernet) -> None:
         and own[name].shape == value.shape
         and network.columns(name) == init.columns(name)
     }
+    for name in [name for name in fitting if name.endswith(STEP)]:
+        if name.removesuffix(STEP) + "weight" not in fitting:
+            del fitting[name]
     network.load_state_dict({**own, **fitting})
     n_taken, n_all = (sum(t.numel() for t in some.values()) for some in (fitting, own))
     logger.info(
         "%d of %d tensors, %.0f %% of the weights, are those of the supernet it starts from",
         *(len(fitting), len(own), 100 * n_taken / n_all),
     )
+    return len(fitting) == len(own)

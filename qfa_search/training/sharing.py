@@ -128,9 +128,14 @@ class GradientVector:
         vector = torch.cat([*flat, is_used])
         for parameter in self._parameters:
             parameter.grad = None
-        for statistic, before in zip(self._statistics, self._before, strict=True):
-            statistic.copy_(before)
+        self.forget_statistics()
         return vector
+
+    def forget_statistics(self) -> None:
+        """Let running statistics be those before what ran since the last call."""
+        with torch.no_grad():
+            for statistic, before in zip(self._statistics, self._before, strict=True):
+                statistic.copy_(before)
 
     def put(self, total: Tensor, n_parts: int) -> None:
         """Leave the sum over the units of a step in the network.

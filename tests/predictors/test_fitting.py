@@ -41,3 +41,13 @@ def test_limits_below_every_space_are_told():
 
 def test_the_bits_are_those_asked_for():
     assert fitted_to_device(**PHOTOS, w_bit_choices=(4, 8)).w_bit_choices == (4, 8)
+
+
+def test_widths_are_those_that_flash_allows_at_the_side_that_ram_allows():
+    large = {**PHOTOS, "image_size": 224}
+    for flash_kb in (25, 60):
+        space = fitted_to_device(**large, flash_kb=flash_kb, ram_kb=60)
+        ends = _ends(space)
+        assert ends["activation_kb"].iloc[0] <= 30
+        assert ends["size_kb"].iloc[0] <= flash_kb / 2
+        assert ends["size_kb"].iloc[1] >= 2 * flash_kb

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as npst
 
 from predictors import cost_arrays
 from qfa_search.errors import QFAError
+from qfa_search.front.choosing import knee
 from qfa_search.front.dominance import hypervolume, largest_gains, non_dominated_mask
 from qfa_search.front.front import ParetoFront
 from qfa_search.front.objectives import Limits
@@ -173,6 +174,14 @@ def test_the_knee_is_where_the_front_bends(toy_space):
     assert front.knee_index() == 1
     assert front.knee().top1 == 80
     assert front.hypervolume((0, 10)) == 50 * 9 + 30 * 8 + 1 * 7 + 1 * 1
+
+
+def test_costs_that_fall_together_do_not_draw_the_knee_to_the_cheap_end():
+    cost = np.linspace(0, 1, 21)
+    loss = (1 - cost) ** 2
+    one, two = np.stack([loss, cost], axis=1), np.stack([loss, cost, 5 * cost], axis=1)
+    assert knee(two) == knee(one) == 10
+    assert knee(one[:1]) == 0
 
 
 def test_the_reference_point_is_in_the_units_of_the_objectives(front):

@@ -172,7 +172,12 @@ def test_a_batch_of_one_broken_image_is_left_out(folder):
     assert sum(len(labels) for _, labels in images.batches(16, 11)) == 11
 
 
-@pytest.mark.parametrize("least_area", [0.08, 0.6, 1.0])
+def test_all_of_an_image_is_its_centre_square():
+    rng = np.random.default_rng(0)
+    assert _random_box(rng, height=40, width=50, least_area=1.0) == (0, 5, 40, 40)
+
+
+@pytest.mark.parametrize("least_area", [0.08, 0.6])
 def test_no_crop_is_smaller_than_it_may_be(least_area):
     boxes = [
         _random_box(np.random.default_rng(i), height=40, width=50, least_area=least_area)

@@ -6,7 +6,7 @@ from qfa_search.errors import MeasurementError
 from qfa_search.measuring.evaluation import evaluate
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
-from qfa_search.supernet.recalibrate import recalibrate
+from qfa_search.supernet.recalibrate import Recalibration, recalibrate
 
 
 class _Parity(nn.Module):
@@ -78,3 +78,19 @@ def test_a_float_network_that_was_never_recalibrated_is_refused():
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten()).eval()
     with pytest.raises(ValueError, match="never recalibrated"):
         evaluate(network, [(torch.rand(8, 1, 3, 3), torch.zeros(8, dtype=torch.int64))])
+
+
+def test_a_single_image_after_other_batches_is_left_out_of_a_recalibration(toy_space):
+    torch.manual_seed(0)
+    network = extract(Supernet(toy_space), toy_space.smallest())
+    side = toy_space.smallest().resolution
+    images = torch.randn(9, 1, side, side)
+    found = []
+    for batches in ([images[:8]], [images[:8], images[8:]]):
+        recalibration = Recalibration(network)
+        for batch in batches:
+            recalibration.add(batch)
+        recalibration.finish()
+        found.append({name: value.clone() for name, value in network.state_dict().items()})
+    different = [name for name in found[0] if not torch.equal(found[0][name], found[1][name])]
+    assert not [name for name in different if not name.endswith("num_batches_tracked")]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -72,3 +74,4 @@ def test_many_images_have_fewer_views():
     assert n_views(1_000, config) == 16
     assert n_views(10_000, config) == 6
     assert n_views(1_000_000, config) == 4
+    assert n_views(1_000, replace(config, views=1)) == 1

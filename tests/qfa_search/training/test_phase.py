@@ -4,10 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from qfa_search.supernet.mobilenet_v3 import Supernet
 from qfa_search.training.batches import TrainBatch
-from qfa_search.training.config import preset
+from qfa_search.training.config import TrainConfig, preset
 from qfa_search.training.distributed import World
 from qfa_search.training.phase import Phase, run_phase
 from qfa_search.training.sandwich import sandwich
@@ -99,3 +100,49 @@ def test_the_averaged_gradient_is_twelve_times_smaller(toy_space, tmp_path):
         )
     assert norms[0] == pytest.approx(12 * norms[1], rel=1e-5)
     assert np.isfinite(norms).all()
+
+
+class _Dropout(nn.Module):
+    """A network with dropout and running statistics, as pretrained classifiers have them."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm = nn.BatchNorm2d(1)
+        self.drop = nn.Dropout(0.5)
+        self.linear = nn.Linear(16 * 16, 4)
+        self.n_calls, self.interrupted_at = 0, None
+
+    def forward(self, x):
+        x = self.norm(x)
+        self.n_calls += 1
+        if self.n_calls == self.interrupted_at:
+            raise KeyboardInterrupt
+        return self.linear(self.drop(x.flatten(1)))
+
+
+@pytest.mark.parametrize("interrupted_at", [1, 4])
+def test_a_network_with_dropout_goes_on_as_if_it_had_not_been_interrupted(tmp_path, interrupted_at):
+    config = TrainConfig(batch_size=4, parts=1, optimizer="adamw")
+    phase = Phase(
+        name="teacher",
+        n_steps=6,
+        learning_rate=1e-2,
+        resolution=16,
+        subnets=lambda rng, step: [None],
+    )
+
+    def trained(network, out):
+        run_phase(phase, network, _Pixels(), config, out, world=World(), on_step=lambda p: None)
+        return network.state_dict()
+
+    unbroken = trained(_Dropout(), tmp_path / "a")
+    network = _Dropout()
+    network.interrupted_at = interrupted_at
+    with pytest.raises(KeyboardInterrupt):
+        trained(network, tmp_path / "b")
+    torch.manual_seed(7)
+    resumed = trained(_Dropout(), tmp_path / "b")
+    assert all(
+        torch.equal(unbroken[name], resumed[name]) for name in unbroken if "num_" not in name
+    )

@@ -290,3 +290,14 @@ def test_ctrl_c_keeps_what_was_done(tmp_path, image_folder, toy_space_file):
 
 def test_tuning_has_a_rate_for_every_optimizer():
     assert set(TUNING_RATES) == set(OPTIMIZERS)
+
+
+def test_steps_of_weights_that_are_not_taken_are_not_either(toy_space):
+    torch.manual_seed(0)
+    first, second = Supernet(toy_space), Supernet(replace(toy_space, n_classes=9))
+    assert _start_from(Supernet(toy_space), first)
+    before = second.layers["classifier"].weight_scale.clone()
+    with torch.no_grad():
+        first.layers["classifier"].weight_scale.mul_(3)
+    assert not _start_from(second, first)
+    assert torch.equal(second.layers["classifier"].weight_scale, before)
