@@ -57,6 +57,7 @@ NOT_RUN = {
     "make test # sets up .venv, runs the tests": "is what runs this",
     "make docs": "CI runs it",
     "pip install .": PIP,
+    "pip install -e '.[export]'": PIP,
     "pip install 'qfa-search[export]'": PIP,
     "pip install 'qfa-search[timm]'": PIP,
     "pip install 'qfa-search[dask]'": PIP,
