@@ -6,8 +6,8 @@
         runs/measured/front.json
     python -m benchmarks.measured_front runs/measured
 
-Measures nothing: the scores are those that the two commands before it left: beside the front of a
-bundled supernet, beside any other supernet.
+Measures nothing: the two commands before it left the scores, those of a bundled supernet beside the
+front, those of any other beside that.
 """
 
 from __future__ import annotations
