@@ -33,6 +33,7 @@ MIN_SAMPLES = 10
 N_FOLDS = 5
 MEMBERS_PER_FOLD = 2
 KIND = "predictor"
+BEND = 0.2  # points below 100, from where on predictions come ever nearer to it
 
 
 @dataclass(frozen=True)
@@ -336,7 +337,10 @@ def _check_samples(space: SearchSpace, X: ArrayLike, top1: ArrayLike) -> tuple[G
             "leave out subnets whose measurement failed"
         )
     if np.ptp(y) == 0:
-        raise ValueError(f"all {len(y)} subnets have top1 {y[0]}: there is nothing to rank")
+        raise ValueError(
+            f"all {len(y)} subnets have top1 {y[0]}, so there is nothing to rank: the cheapest is "
+            "as good as any, or measure them on more validation images"
+        )
     genomes = space.layout.canonicalize(genomes)
     if len(np.unique(genomes, axis=0)) < MIN_SAMPLES:
         raise ValueError(f"a predictor needs at least {MIN_SAMPLES} different subnets: sample more")
@@ -373,8 +377,14 @@ def _best_share(target: Floats, process: Floats, members: Floats) -> float:
 
 
 def _top1(output: Floats, to_top1: tuple[float, ...]) -> Floats:
-    """Top-1 in percent of the models' output, `(n,)`."""
-    return np.asarray(np.clip(np.polyval(to_top1, output), 0, 100), dtype=np.float64)
+    """Top-1 in percent of the models' output, `(n,)`.
+
+    Close to 100 it bends, so that of subnets without errors the better ones still come first.
+    """
+    top1 = np.polyval(to_top1, output)
+    bend = 100 - BEND
+    bent = 100 - BEND * np.exp(-(np.maximum(top1, bend) - bend) / BEND)
+    return np.asarray(np.clip(np.where(top1 > bend, bent, top1), 0, 100), dtype=np.float64)
 
 
 def _spread(

@@ -6,7 +6,7 @@ class QFAError(Exception):
 
 
 class InfeasibleBudgetError(QFAError):
-    """No subnet of the space is inside the limits."""
+    """No subnet is inside the limits, or none that was measured."""
 
 
 class CheckpointMismatchError(QFAError):

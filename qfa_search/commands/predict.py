@@ -48,14 +48,21 @@ def predict(
 
         found = network(supernet, arguments[0], data=data)
         classifier = Classifier.from_network(found, supernet)
-    classes = {name: classifier.classify(name) for name in photos}
+    listed, n_unreadable = [], 0
+    for name in dict.fromkeys(photos):
+        try:
+            ranked = classifier.classify(name)[:top]
+        except DataError as error:
+            typer.echo(printable(f"error: {error}"), err=True)
+            n_unreadable += 1
+            continue
+        listed.append(
+            {"photo": name, "classes": [{"name": of, "probability": p} for of, p in ranked]}
+        )
+        if not as_json:
+            shares = ", ".join(f"{of} {100 * share:.1f} %" for of, share in ranked)
+            typer.echo(printable(f"{name}: {shares}"))
     if as_json:
-        listed = [
-            {"photo": name, "classes": [{"name": n, "probability": p} for n, p in ranked[:top]]}
-            for name, ranked in classes.items()
-        ]
         typer.echo(json.dumps(listed, indent=1))
-        return
-    for name, ranked in classes.items():
-        shares = ", ".join(f"{of} {100 * share:.1f} %" for of, share in ranked[:top])
-        typer.echo(printable(f"{name}: {shares}"))
+    if n_unreadable:
+        raise typer.Exit(1)

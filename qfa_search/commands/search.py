@@ -291,7 +291,10 @@ def search(
             if measure is not None:
                 from qfa_search.evolution.measured import measured_front
 
-                with measuring_progress("measuring", quiet) as (on_start, on_sample):
+                with (
+                    _ended_by_a_miss(folder),
+                    measuring_progress("measuring", quiet) as (on_start, on_sample),
+                ):
                     front = measured_front(
                         front,
                         measure,
@@ -308,6 +311,19 @@ def search(
                         on_sample=on_sample,
                     )
         report(front, folder, as_json=as_json, quiet=quiet)
+
+
+@contextmanager
+def _ended_by_a_miss(folder: Path) -> Iterator[None]:
+    """Where no measured subnet reaches min_top1 there is no search to go on with."""
+    from qfa_search.errors import InfeasibleBudgetError
+    from qfa_search.front.folder import remove_states
+
+    try:
+        yield
+    except InfeasibleBudgetError:
+        remove_states(folder)  # what was measured stays
+        raise
 
 
 @contextmanager

@@ -147,15 +147,18 @@ def print_dry_run(planned: Planned) -> None:
     probe = probe_batch(space, config)
     scaled = "" if probe == batch else f", timed with batches of {probe}"
     for phase in times:
+        if phase.is_fixed:
+            typer.echo(f"{phase.name}: {phase.n_steps:,}, {duration(phase.seconds)}")
+            continue
         typer.echo(
             f"{phase.name} phase: {phase.n_steps:,} steps of {config.images_per_step} images, "
             f"{phase.seconds_per_step:.2f} s each{scaled}: {duration(phase.seconds)}"
             f"{'' if phase.is_certain else ', if much is left to gain'}"
         )
     estimate = told(times, planned.processes)
+    decoded = "" if planned.listed else ", without decoding them"
     typer.echo(
-        f"{planned.n_images:,} images, recipe {printable(planned.preset)}: {estimate}, "
-        "without decoding them"
+        f"{planned.n_images:,} images, recipe {printable(planned.preset)}: {estimate}{decoded}"
     )
 
 

@@ -94,6 +94,7 @@ def _header(plan: IntegerPlan, arena: Arena, name: str, class_names: Sequence[st
         if class_names is None
         else (f"\nextern const char *const {name}_class_names[{upper}_CLASSES];\n")
     )
+    pixel = "one grey byte" if space.input_channels == 1 else "red, green and blue, a byte each"
     return f"""#ifndef {upper}_H
 #define {upper}_H
 
@@ -104,8 +105,9 @@ def _header(plan: IntegerPlan, arena: Arena, name: str, class_names: Sequence[st
 #define {upper}_CLASSES {space.n_classes}
 #define {upper}_ARENA_BYTES {4 * arena.words}
 
-/* Images are {upper}_RESOLUTION rows of as many pixels of {upper}_CHANNELS bytes each, as a camera
-   gives them: nothing is subtracted or divided. Not reentrant: there is one arena. */
+/* Images are {upper}_RESOLUTION rows of as many pixels, each {pixel}:
+   the centre square of a photo, resized with antialiasing. Nothing is subtracted or divided.
+   Not reentrant: there is one arena. */
 
 /* Index of the most likely class. */
 int {name}_classify(const uint8_t *image);

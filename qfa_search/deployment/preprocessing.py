@@ -107,7 +107,8 @@ class Preprocessing:
                 f"centre square to {self.first_side} pixels as 8 bits, (pixel / 255 - mean) / std, "
                 "then to the resolution"
             )
-        return f"{cut}; resizing is bilinear and antialiased"
+        channels = "grey" if len(self.mean) == 1 else "red, green, blue in this order"
+        return f"{channels}; {cut}; resizing is bilinear and antialiased"
 
     def prepare(self, path: Path, resolution: int) -> Tensor:
         """A picture as input, float32 `(1, channels, resolution, resolution)`.

@@ -70,7 +70,8 @@ def measured_front(
 
     Raises:
         CheckpointMismatchError: The front is of another supernet.
-        QFAError: None of them holds min_top1, or a subnet cannot be measured.
+        InfeasibleBudgetError: None of them holds min_top1.
+        QFAError: A subnet cannot be measured.
     """
     from qfa_search.images.sources import class_names
 

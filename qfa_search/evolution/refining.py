@@ -11,7 +11,7 @@ import numpy as np
 
 from predictors import AccuracyPredictor, LatencyTable
 from predictors.files import check_place
-from qfa_search.errors import QFAError
+from qfa_search.errors import InfeasibleBudgetError, QFAError
 from qfa_search.evolution.config import SearchConfig
 from qfa_search.evolution.loop import SearchProgress
 from qfa_search.evolution.measured import measured_members
@@ -19,7 +19,7 @@ from qfa_search.evolution.problem import Predictor
 from qfa_search.evolution.search import chosen_config, search
 from qfa_search.evolution.seen import genome_keys
 from qfa_search.front.dominance import largest_gains
-from qfa_search.front.folder import state_name
+from qfa_search.front.folder import remove_states, state_name
 from qfa_search.front.front import ParetoFront
 from qfa_search.measuring.device import AUTO
 from qfa_search.measuring.parallel import Workers
@@ -107,8 +107,8 @@ def refine(
     Raises:
         TypeError: An unknown setting, or both `config` and settings.
         ValueError: An argument is out of range.
-        QFAError: The supernet has no samples, no subnet is inside the limits, or `folder` is the
-            supernet's own.
+        InfeasibleBudgetError: No subnet is inside the limits, or none that was measured.
+        QFAError: The supernet has no samples, or `folder` is its own.
         FileExistsError: `folder` has a predictor already.
     """
     config = chosen_config(config, settings)
@@ -119,6 +119,8 @@ def refine(
     workers = Workers(jobs=jobs, backend=backend, scheduler=scheduler)
     files = resolve_supernet(supernet)
     measuring = measure_config(files.weights, files.data(data), device=device)
+    if not (resume and (folder / state_name()).exists()):
+        check_place(folder / PREDICTOR_NAME)  # before a sample is written beside it
     base, store = _open_samples(files, folder / SAMPLES_NAME)
     recalibration = RecalibrationSetting.parse(base.setting.recalibration)
     measuring = replace(measuring, recalibration=recalibration)
@@ -127,11 +129,11 @@ def refine(
     known = set(genome_keys(base.X))
     initial: Genomes | None = None
     ref_point: tuple[float, ...] | None = None
-    if not resume:
-        check_place(folder / PREDICTOR_NAME)
+    without_floor = replace(config.limits, min_top1=None)
     for number in range(rounds + 1):
+        # A first predictor may promise min_top1 and a later one not, while what is measured has it.
         front = search(
-            config,
+            config if number == 0 else replace(config, limits=without_floor),
             supernet=supernet if supernet is not None else DEFAULT_SUPERNET,
             predictor=predictor,
             initial=initial,
@@ -140,8 +142,7 @@ def refine(
             resume=resume,
             callback=on_generation,
         )
-        # Whether min_top1 is reached is seen at the end: every round comes nearer to it.
-        rated = replace(front, limits=replace(front.limits, min_top1=None))
+        rated = replace(front, limits=without_floor)
         samples = _known_samples(store, base.setting, known)
         measured = measured_members(rated, samples.X, samples.frame["top1"], latency_table)
         ref_point = ref_point or measured.default_ref_point()
@@ -181,7 +182,11 @@ def refine(
             )
             initial = measured.X
     assert isinstance(predictor, AccuracyPredictor)
-    measured = replace(measured, limits=front.limits).measured()
+    try:
+        measured = replace(measured, limits=config.limits).measured()
+    except InfeasibleBudgetError:
+        remove_states(folder)  # nothing to go on with; what was measured stays
+        raise
     predictor.save(folder / PREDICTOR_NAME)
     top1, spread = predictor.predict_with_spread(measured.X)
     return replace(

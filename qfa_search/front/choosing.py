@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qfa_search.errors import QFAError
+from qfa_search.errors import InfeasibleBudgetError
 from qfa_search.front.dominance import non_dominated_mask
 from search_spaces.arrays import Floats
 from search_spaces.plain_data import shown
@@ -44,6 +44,7 @@ def knee(F: Floats) -> int:
     """
     span = np.ptp(F, axis=0)
     scaled = (F - F.min(axis=0)) / np.where(span > 0, span, 1.0)
+    scaled = np.where(np.isfinite(scaled), scaled, 0.0)  # of what nobody knows none is better
     ends = scaled[scaled.argmin(axis=0)]
     normal = np.linalg.lstsq(ends, np.ones(len(ends)), rcond=None)[0].clip(min=0).round(9)
     return int((scaled @ normal).argmin())
@@ -58,13 +59,13 @@ def best_measured(top1: Floats, F: Floats, min_top1: float) -> NDArray[np.int64]
         min_top1: Percent.
 
     Raises:
-        QFAError: No member was measured, or none holds `min_top1`.
+        InfeasibleBudgetError: No member was measured, or none holds `min_top1`.
     """
     known = np.flatnonzero(~np.isnan(top1))
     kept = known[top1[known] >= min_top1]
     if not len(kept):
         best = f"the best reached {np.nanmax(top1):.2f}" if len(known) else "none"
-        raise QFAError(
+        raise InfeasibleBudgetError(
             f"no measured subnet reaches min_top1={min_top1:g} ({best}): "
             "lower min_top1 or measure more members"
         )

@@ -215,7 +215,7 @@ class ParetoFront(Sequence[FrontMember]):
         """The measured members that no other measured member dominates, and that hold min_top1.
 
         Raises:
-            QFAError: No member was measured, or none holds min_top1.
+            InfeasibleBudgetError: No member was measured, or none holds min_top1.
         """
         floor = self.limits.min_top1 or 0.0
         return self.subset(choosing.best_measured(self.top1_measured, self.objective_values, floor))

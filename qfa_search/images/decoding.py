@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import struct
 import threading
+import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -38,12 +39,13 @@ STRIP = 2_000_000  # pixels that are converted at once
 LARGEST_SET_IN_MEMORY = 8 * 10**9
 MOST_UNREADABLE_SHARE, MOST_UNREADABLE = 0.01, 3
 MOST_DECODERS = 16
+N_TIMED = 12  # images that tell how long all of them take
 GREY_DIFFERENCE = 3  # of 255, between the channels of a grey picture that was stored in colour
 ORIENTATION = 0x0112
 # What Pillow and its codecs raise on damaged files.
 UNREADABLE = (
     *(OSError, ValueError, SyntaxError, EOFError, ArithmeticError, LookupError, TypeError),
-    *(struct.error, zlib.error, Image.DecompressionBombError, MemoryError),
+    *(struct.error, zlib.error, Image.DecompressionBombError, MemoryError, RuntimeError),
 )
 
 logger = logging.getLogger(__name__)
@@ -132,7 +134,7 @@ def _upright(file: Image.Image, channels: int) -> Image.Image:
     mode = "L" if channels == 1 else "RGB"
     file.load()
     image = file
-    if file.getexif().get(ORIENTATION, 1) != 1:
+    if _is_turned(file):
         image = ImageOps.exif_transpose(file)
     is_16_bit = image.mode.startswith("I;16") or (
         image.mode == "I" and file.format in ("PNG", "PPM")
@@ -146,6 +148,14 @@ def _upright(file: Image.Image, channels: int) -> Image.Image:
     if image.has_transparency_data:
         return _by_strips(image, mode, _on_white)
     return image.convert(mode)
+
+
+def _is_turned(file: Image.Image) -> bool:
+    try:
+        return bool(file.getexif().get(ORIENTATION, 1) != 1)
+    except UNREADABLE as error:
+        reason(error)  # raises where memory is full
+        return False  # a damaged tag: the pixels are there
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
@@ -250,6 +260,23 @@ def decode_all(
     return pixels[kept], kept
 
 
+def seconds_to_decode(root: Path, names: Sequence[str], channels: int, resolution: int) -> float:
+    """Mean time that one core takes for an image, of a few of those that can be read."""
+    chosen = range(0, len(names), -(-len(names) // N_TIMED) or 1)
+    seconds = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for i in chosen:
+            began = time.perf_counter()
+            try:
+                decode_square(root / names[i], channels, resolution)
+            except UNREADABLE as error:
+                reason(error)  # raises where memory is full
+                continue
+            seconds.append(time.perf_counter() - began)
+    return float(np.mean(seconds)) if seconds else 0.0
+
+
 def check_same(root: Path, others: Sequence[str], n: int) -> None:
     """Nothing, if none of `n` images is one of the `others`, whose content has changed.
 
@@ -300,7 +327,8 @@ def reason(error: BaseException) -> str:
     Raises:
         MemoryError: The image is not to blame, memory is full.
     """
-    if isinstance(error, MemoryError) and not has_room(BYTES_OF_LARGEST_IMAGE):
+    is_full = isinstance(error, MemoryError) and not has_room(BYTES_OF_LARGEST_IMAGE)
+    if is_full or (isinstance(error, RuntimeError) and is_full_memory(error)):
         raise error
     text = str(error)
     if text.startswith("cannot identify image file"):

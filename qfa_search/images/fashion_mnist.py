@@ -70,7 +70,9 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
         shape = np.frombuffer(data, ">i4", n_dims, offset=4)
         values = np.frombuffer(data, np.uint8, offset=4 + 4 * n_dims)
     except (OSError, EOFError, zlib.error, IndexError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}; removed, it is downloaded anew") from error
+        raise DataError(
+            f"cannot read {path}: {error}; without the folder {path.parent} all is downloaded anew"
+        ) from error
     if values.size != shape.prod():
         raise DataError(f"{path} holds {values.size} bytes, its header says {shape.prod()}")
     return values.reshape(shape).copy()

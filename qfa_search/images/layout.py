@@ -92,9 +92,9 @@ def understood(root: Path) -> Layout:
     if splits or len(alike) > 1:
         names = " and ".join(printable(folder.name) for folder in (*alike, *splits.values()))
         raise DataError(
-            f"{printable(root)} has the folders {names} with folders in them: splits are called "
-            "train, val and test, train among them, and a class of such a name has images and no "
-            "folders in it"
+            f"{printable(root)} has the folders {names} with folders or nothing in them: splits "
+            "are called train, val and test, train among them, and a class of such a name has "
+            "images and no folders in it"
         )
     return Layout(root, {"train": root}, others_in(root, folders, root))
 

@@ -194,11 +194,13 @@ class FolderData(OpenedFolder):
         is_published: Whether files are read as the published recipe reads them: no orientation
             tags, transparency dropped, 16 bits clipped.
         crop_seed: Seed of the random crops of training images.
+        least_area: Share of an image that such a crop shows at least.
         flips: Whether half of these are mirrored.
     """
 
     is_published: bool = False
     crop_seed: int = 0
+    least_area: float = LEAST_AREA
     flips: bool = True
 
     def images(self, split: SplitName) -> FolderImages:
@@ -208,6 +210,7 @@ class FolderData(OpenedFolder):
             self.split.names[split],
             self.split.labels[split],
             self.crop_seed if split == "train" else None,
+            least_area=self.least_area,
             flips=self.flips,
             digests=self.split.expected_digests(split),
             is_published=self.is_published,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from predictors.files import file_digest, read_metadata
+from predictors.files import read_metadata
 from qfa_search.errors import DataError
 from qfa_search.images import decoding
 from qfa_search.images.cifar10 import CIFAR10, cifar10
@@ -17,7 +17,7 @@ from qfa_search.images.fashion_mnist import FASHION_MNIST, fashion_mnist
 from qfa_search.images.folder_space import largest_side, space_for_folder
 from qfa_search.images.memory import ImageFolder
 from qfa_search.images.names import printable
-from qfa_search.images.on_disk import FolderData
+from qfa_search.images.on_disk import LEAST_AREA, FolderData
 from qfa_search.images.published_set import Listed, PublishedSet
 from qfa_search.images.same_images import check_split, with_same_contents
 from qfa_search.images.split_file import (
@@ -26,6 +26,7 @@ from qfa_search.images.split_file import (
     read_earlier_split,
     read_known,
     read_split,
+    split_digest,
     write_split,
 )
 from qfa_search.images.splits import FolderSplit, KnownImages, split_folder
@@ -176,8 +177,13 @@ def open_as_trained(
     listed = with_same_contents(source, listed, weights, metadata, published_name(metadata))
     if is_on_disk and isinstance(listed, FolderSplit):
         recipe = metadata.get("recipe")
-        flips = recipe.get("flip", True) if isinstance(recipe, dict) else True
-        return FolderData(listed, is_published=not metadata.get(UPRIGHT), flips=bool(flips))
+        recipe = recipe if isinstance(recipe, dict) else {}
+        return FolderData(
+            listed,
+            is_published=not metadata.get(UPRIGHT),
+            least_area=recipe.get("crop_share", LEAST_AREA),
+            flips=bool(recipe.get("flip", True)),
+        )
     return _in_memory(listed, space.input_channels, max(space.resolutions))
 
 
@@ -227,7 +233,7 @@ def _listed_as_trained(source: str, weights: Path, metadata: Mapping[str, Any]) 
         return PUBLISHED_SETS[source](seed)
     stored = weights.with_name(SPLIT_FILE)
     # One folder may hold several supernets, and the split of one of them.
-    if stored.is_file() and metadata["split"].get("files") in (None, file_digest(stored)):
+    if stored.is_file() and metadata["split"].get("files") in (None, split_digest(stored)):
         return read_split(stored, root)
     if metadata["split"].get("digest") is not None:
         return split_folder(root, seed, by_content="data_digest" in metadata)
@@ -251,7 +257,7 @@ def _known(starts: Sequence[Path]) -> KnownImages:
         metadata = _start_metadata(start)
         stored = start.with_name(SPLIT_FILE)
         files = metadata.get("split", {}).get("files")
-        if stored.is_file() and files in (None, file_digest(stored)):
+        if stored.is_file() and files in (None, split_digest(stored)):
             known = known.joined(read_known(stored))
         elif published_name(metadata) is None:
             logger.warning(

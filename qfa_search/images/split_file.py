@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from predictors.files import atomic_path
+from predictors.files import atomic_path, digest_of
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.images.digests import DIGESTS_FILE, read_digests, write_digests
 from qfa_search.images.holding_out import Labels
@@ -81,6 +81,11 @@ def read_split(path: Path, root: Path) -> FolderSplit:
         told=f"images of {printable(root)}: {len(classes)} classes, {sizes}, as in "
         f"{printable(path)}",
     )
+
+
+def split_digest(path: Path) -> str:
+    """`FolderSplit.files_digest` of the split in a file, whatever its line ends became."""
+    return digest_of(path.read_bytes().replace(b"\r\n", b"\n"))
 
 
 def read_known(path: Path) -> KnownImages:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EVALUATION_BATCH = 250
 SEQUENTIAL = " sequential"  # ends the name of such a recalibration
+N_IMAGES = 1024  # that a recalibration takes of a supernet trained here
 LARGEST_SEQUENTIAL_SIDE = 128  # of images whose maps memory can hold a thousand times
 PUBLISHED_BATCHES = 30
 
@@ -31,7 +32,7 @@ class RecalibrationSetting:
         sequential: Whether it goes layer by layer.
     """
 
-    n_batches: int = 16
+    n_batches: int = N_IMAGES // 64
     batch_size: int = 64
     sequential: bool = False
 
@@ -40,6 +41,12 @@ class RecalibrationSetting:
         for name in ("n_batches", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    @classmethod
+    def as_trained(cls, batch_size: int, *, sequential: bool) -> Self:
+        """The setting with the batches of a training, whose extremes quantizers have learned."""
+        size = min(batch_size, N_IMAGES)
+        return cls(n_batches=N_IMAGES // size, batch_size=size, sequential=sequential)
 
     @property
     def n_images(self) -> int:

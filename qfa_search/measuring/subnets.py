@@ -68,17 +68,23 @@ class MeasureConfig:
 def measure_config(
     supernet: Path, data: str, split: SplitName = "val", *, device: str = AUTO
 ) -> MeasureConfig:
-    """How subnets of a supernet are measured; the published one has the published setting.
+    """How subnets of a supernet are measured: on batches as large as those of its training.
+
+    The published one has the published setting.
 
     Raises:
         ValueError: No such supernet, or no such device.
     """
     metadata = read_metadata(supernet, "supernet")
+    recipe = metadata.get("recipe")
+    size = recipe.get("batch_size") if isinstance(recipe, dict) else None
+    size = size if isinstance(size, int) and size > 0 else RecalibrationSetting().batch_size
     if metadata.get("preprocessing") == IMAGENET:
-        setting = RecalibrationSetting(n_batches=PUBLISHED_BATCHES)
+        setting = RecalibrationSetting(n_batches=PUBLISHED_BATCHES, batch_size=size)
     else:
         side = max(space_of(supernet, metadata).resolutions)
-        setting = RecalibrationSetting(sequential=side <= LARGEST_SEQUENTIAL_SIDE)
+        sequential = side <= LARGEST_SEQUENTIAL_SIDE
+        setting = RecalibrationSetting.as_trained(size, sequential=sequential)
     return MeasureConfig(
         supernet=supernet, data=data, split=split, recalibration=setting, device=device
     )

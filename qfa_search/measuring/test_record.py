@@ -30,5 +30,7 @@ def record_test_use(
         "n_subnets": n_subnets,
     }
     record = folder / RECORD_NAME
+    with naming(record):
+        folder.mkdir(parents=True, exist_ok=True)
     with naming(record), record.open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")

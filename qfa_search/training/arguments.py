@@ -94,16 +94,18 @@ class Asked:
             raise ValueError(
                 "--teacher-weights FILE is tuned: give it more than 0 --teacher-epochs"
             )
-        if self.teacher is not None and (
-            self.recipe.get("teacher_epochs") or self.recipe.get("teacher_width")
-        ):
-            raise ValueError("--teacher FILE is learned from as it is: give no --teacher-epochs")
+        names = ("teacher_epochs", "teacher_steps", "teacher_width")
+        of_teacher = [name for name in names if self.recipe.get(name)]
+        if self.teacher is not None and of_teacher:
+            raise ValueError(f"--teacher FILE is learned from as it is: give no {of_teacher[0]}")
+        if self.recipe.get("teacher_epochs") == 0 and of_teacher:
+            raise ValueError(f"teacher_epochs=0 trains no teacher: give no {of_teacher[0]}")
         if self.continue_steps is not None:
             self._check_use_with_continue()
         if self.minutes is not None and "WORLD_SIZE" in os.environ:
             raise ValueError(
                 "--minutes goes without torchrun, whose processes would each measure another time: "
-                "give --epochs, or --set steps=N"
+                "give --epochs"
             )
         if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
             raise ValueError(f"--minutes must be a positive number, got {self.minutes:g}")

@@ -44,7 +44,8 @@ def n_views(n_images: int, config: TrainConfig) -> int:
     """How many views each of `n_images` images has: fewer, the more images there are."""
     if config.crop_share == 1 and config.colour == 0 and config.policy == "none":
         return 2 if config.flip else 1
-    return max(min(FEWEST_VIEWS, config.views), min(config.views, MOST_VIEWED // n_images))
+    n = max(min(FEWEST_VIEWS, config.views), min(config.views, MOST_VIEWED // n_images))
+    return n + n % 2 if config.flip else n  # every other one is mirrored
 
 
 def draw_views(numbers: Tensor, config: TrainConfig, generator: torch.Generator) -> Views:

@@ -16,6 +16,7 @@ from torch import nn
 from qfa_search.supernet.allocator import peak_resident_bytes, reuse_freed_memory
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
+from qfa_search.training.augment import n_views
 from qfa_search.training.batches import TrainBatch
 from qfa_search.training.config import TrainConfig
 from qfa_search.training.distributed import World, threads_of
@@ -30,6 +31,7 @@ N_STEPS = 3  # the first one warms up
 PIXELS_ON_CPU = 100_000
 N_DRAWN_PARTS = 32
 ABOUT_AS_FAST = 1.05
+LEAST_SHARE_TOLD = 0.02  # of the whole, from which on reading and soft labels are named
 TINY_RATE = 1e-9  # random pixels must not move the weights far
 
 
@@ -42,12 +44,14 @@ class PhaseTime:
         n_steps: Optimizer steps.
         seconds_per_step: All of a step, shared by the processes.
         is_certain: Whether it takes place whatever the validation split says.
+        is_fixed: Whether it lasts as long in a shorter training.
     """
 
     name: str
     n_steps: int
     seconds_per_step: float
     is_certain: bool = True
+    is_fixed: bool = False
 
     @property
     def seconds(self) -> float:
@@ -90,8 +94,12 @@ def phase_times(
     *,
     processes: int,
     is_teacher_run_along: bool = False,
+    teacher: nn.Module | None = None,
+    decoding: float = 0.0,
 ) -> list[PhaseTime]:
     """Time of every phase of `train_supernet`, from steps of one part in this process.
+
+    Images that memory holds are read, and looked at by the teacher, once: times of their own.
 
     Args:
         space: What is to be trained.
@@ -100,6 +108,8 @@ def phase_times(
         processes: That share a step.
         is_teacher_run_along: Whether soft labels are computed in every step, as they are for
             images that memory cannot hold.
+        teacher: The network that teaches, where it is not the recipe's own.
+        decoding: Seconds to decode an image, as long as every process decodes all.
     """
     reuse_freed_memory()
     device = _device()
@@ -108,11 +118,11 @@ def phase_times(
         scale = config.batch_size / source.batch_size
         float_net = Supernet(space.in_floating_point())
         largest = float_net.space.largest()
+        if teacher is None and config.teacher_width:
+            teacher = dense_teacher(space, config.teacher_width)
+        elif teacher is None:
+            teacher = extract(float_net, largest)
         networks: list[tuple[Phase, nn.Module]] = []
-        teacher = None
-        if is_teacher_run_along:
-            static = extract(float_net, largest).eval().to(device)
-            teacher = Teacher(static, largest.resolution, space.n_classes)
         plain = Phase(
             name="teacher",
             n_steps=config.n_steps("teacher", n_images),
@@ -121,7 +131,7 @@ def phase_times(
             subnets=lambda rng, step: [None],
         )
         if config.teacher_width:
-            networks.append((plain, dense_teacher(space, config.teacher_width)))
+            networks.append((plain, teacher))
         steps = config.n_steps("float", n_images)
         float_phase = replace(
             plain, name="float", n_steps=steps, subnets=lambda rng, step: [largest]
@@ -137,9 +147,19 @@ def phase_times(
             )
             for phase, net in networks
         ]
+        along = None
+        if is_teacher_run_along:
+            teacher = teacher.eval().to(device)
+            along = Teacher(teacher, max(space.resolutions), space.n_classes)
+        else:
+            labelled = n_images * n_views(n_images, config)
+            labelling = _seconds_of_labels(teacher, source) / processes
+            place = len(times) - (1 if steps else 0)  # before the float phase, which learns from it
+            times.insert(place, PhaseTime("soft labels", labelled, labelling, is_fixed=True))
+            times.insert(0, PhaseTime("images", n_images, decoding, is_fixed=True))
         # 32 bits, a choice of the first steps, is a little faster and not timed by itself.
         final = bit_phases(space, n_images, replace(config, mixed_epochs=0, mixed_steps=0))[-1]
-        final = replace(final, learning_rate=TINY_RATE, teacher=teacher)
+        final = replace(final, learning_rate=TINY_RATE, teacher=along)
         parts_at_once = config.parts * _longest_share(_drawn_costs(space, config), processes)
         seconds = scale * parts_at_once * _seconds(final, Supernet(space), source, config)
         times += [
@@ -151,6 +171,21 @@ def phase_times(
             for phase in further_rounds(space, n_images, config)
         ]
         return times
+
+
+@torch.no_grad()
+def _seconds_of_labels(teacher: nn.Module, source: RandomPixels) -> float:
+    """Time that the teacher takes for an image, the first batch not counted."""
+    device = _device()
+    teacher = teacher.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = source.batch(0, 0, {0: max(source.space.resolutions)})[0].images
+    images = images.to(device, memory_format=torch.channels_last)
+    began = 0.0
+    for number in range(N_STEPS):
+        if number == 1:
+            began = time.perf_counter()
+        teacher(images).cpu()
+    return (time.perf_counter() - began) / ((N_STEPS - 1) * len(images))
 
 
 def default_processes(space: SearchSpace, config: TrainConfig) -> int:
@@ -184,9 +219,10 @@ def told(times: Sequence[PhaseTime], processes: int) -> str:
     """The estimate in one line."""
     certain = [time for time in times if time.is_certain]
     rounds = [time for time in times if not time.is_certain]
-    phases = ", ".join(f"{time.name} {duration(time.seconds)}" for time in certain)
-    where = "one process" if processes == 1 else f"{processes} processes"
     least, most = (sum(time.seconds for time in some) for some in (certain, times))
+    worth_telling = [t for t in certain if not t.is_fixed or t.seconds > LEAST_SHARE_TOLD * least]
+    phases = ", ".join(f"{time.name} {duration(time.seconds)}" for time in worth_telling)
+    where = "one process" if processes == 1 else f"{processes} processes"
     if not rounds:
         return f"about {duration(least)} on {where}: {phases}"
     more = f"{len(rounds)} further rounds" if len(rounds) > 1 else "a further round"

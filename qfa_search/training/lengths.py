@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from qfa_search.errors import CheckpointMismatchError
 from qfa_search.training.config import LARGEST_SEED, PhaseName, TrainConfig
-from qfa_search.training.estimate import PhaseTime
+from qfa_search.training.estimate import PhaseTime, duration
 from qfa_search.training.recipe import RATE_OF_TRAINING_ON
 
 # What a given time shortens or lengthens.
@@ -31,9 +31,17 @@ def within_minutes(
         times: What its phases would take.
         minutes: What they shall take.
 
+    Raises:
+        ValueError: What lasts as long in any training takes that long.
     """
-    seconds = 60 * minutes
-    planned = [time for time in times if time.is_certain]
+    fixed = sum(time.seconds for time in times if time.is_fixed)
+    seconds = 60 * minutes - fixed
+    if seconds <= 0:
+        raise ValueError(
+            f"--minutes {minutes:g} is too little: to read the images and to have the teacher look "
+            f"at them takes {duration(fixed)}"
+        )
+    planned = [time for time in times if time.is_certain and not time.is_fixed]
     rounds = [time for time in times if not time.is_certain]
     while rounds and sum(time.seconds for time in (*planned, *rounds)) > seconds:
         rounds.pop()
@@ -51,7 +59,11 @@ def within_minutes(
         steps=round(factor * config.steps),
         rounds=len(rounds),
     )
-    return changed, [replace(time, n_steps=round(factor * time.n_steps)) for time in kept]
+    return changed, [
+        time if time.is_fixed else replace(time, n_steps=round(factor * time.n_steps))
+        for time in times
+        if time.is_fixed or time in kept
+    ]
 
 
 def check_same_but_lengths(asked: TrainConfig, begun: TrainConfig) -> None:

@@ -26,6 +26,8 @@ from qfa_search.training.config import TrainConfig
 from search_spaces import SearchSpace, load
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from qfa_search.training.estimate import PhaseTime
     from qfa_search.training.phase import Progress
 
@@ -70,7 +72,7 @@ class Planned:
     init: Path | None
 
     def times(self) -> list[PhaseTime]:
-        """What each phase will take, from some steps on random pixels."""
+        """What each phase will take, from some steps on random pixels and some images."""
         from qfa_search.training.estimate import phase_times
 
         return phase_times(
@@ -79,7 +81,33 @@ class Planned:
             self.config,
             processes=self.processes,
             is_teacher_run_along=self.is_teacher_run_along,
+            teacher=self._given_teacher(),
+            decoding=self._seconds_to_decode(),
         )
+
+    def _given_teacher(self) -> nn.Module | None:
+        """The network of a file that teaches; None for the recipe's own, or a largest subnet."""
+        from qfa_search.training.pretrained import pretrained_network
+        from qfa_search.training.teacher import is_dense_teacher, load_teacher
+
+        if self.teacher_weights is not None:
+            side = max(self.space.resolutions)
+            return pretrained_network(self.teacher_weights, self.space.n_classes, side)
+        if self.teacher is not None and is_dense_teacher(self.teacher):
+            return load_teacher(self.teacher, self.space).network
+        return None
+
+    def _seconds_to_decode(self) -> float:
+        """What an image of a folder takes while every process decodes all of them on its own."""
+        from joblib import cpu_count
+
+        from qfa_search.images.decoding import seconds_to_decode
+
+        if not isinstance(self.listed, FolderSplit):
+            return 0.0
+        channels, side = self.space.input_channels, max(self.space.resolutions)
+        each = seconds_to_decode(self.listed.root, self.listed.names["train"], channels, side)
+        return each * self.processes / int(cpu_count())
 
     @property
     def begun_with(self) -> TrainConfig | None:
@@ -168,6 +196,7 @@ def plan(asked: Asked) -> Planned:
     if listed is not None:
         data_for(listed, space)  # raises if the images do not fit the space
         n_taken, along = listed.size("train"), is_too_large(listed, space)
+    _check_processes(asked.processes or 1)
     is_worker = "WORLD_SIZE" in os.environ  # of torchrun
     return Planned(
         space=space,
@@ -184,6 +213,15 @@ def plan(asked: Asked) -> Planned:
         teacher_weights=asked.teacher_weights,
         init=None if start is None else start.weights,
     )
+
+
+def _check_processes(n: int) -> None:
+    """Nothing, if each of `n` processes has a GPU of its own, or there is none at all."""
+    import torch
+
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else n
+    if n > n_gpus:
+        raise ValueError(f"--processes must be at most {n_gpus}, one for each GPU, got {n}")
 
 
 def _space(asked: Asked, listed: Listed | None) -> SearchSpace:

@@ -39,7 +39,8 @@ class PretrainedNetwork(nn.Module):
         super().__init__()
         self.name, self.n_classes = name, n_classes
         self.network = _build(name, n_classes)
-        self.side = timm_networks.fixed_side(self.network) or side
+        own_side = getattr(self.network, "image_size", None)  # of torchvision's ViTs
+        self.side = own_side or timm_networks.fixed_side(self.network) or side
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `(N, n_classes)` of normalized images."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from predictors.files import atomic_path, file_digest, locked_folder, read_metadata, write_text
 from qfa_search.errors import QFAError
+from qfa_search.images.memory import ImageFolder
 from qfa_search.images.on_disk import FolderData
 from qfa_search.images.published_set import Listed, PublishedSet
 from qfa_search.images.sources import about_images, data_for, data_metadata, list_images
@@ -32,6 +33,7 @@ from search_spaces import SearchSpace, to_toml
 SUPERNET_FILE = "supernet.safetensors"
 SPACE_FILE = "space.toml"
 RECIPE_FILE = "recipe.toml"
+SMALL_SIDE = 8  # of images that are decoded to see whether they can be
 
 
 def check_out(out: Path, *, resume: bool) -> None:
@@ -135,7 +137,7 @@ def train(
         listed = list_to_train(source, out, resume=resume, starts=starts)
     data = data_for(listed, space)
     if isinstance(data, FolderData):
-        data = replace(data, flips=config.flip)
+        data = replace(data, least_area=config.crop_share, flips=config.flip)
     start = None if init is None else read_supernet(init)[0]
     with (
         join_world() as world,
@@ -155,8 +157,9 @@ def train(
         else:  # the first process tells of unreadable images
             logging.getLogger("qfa_search.images").setLevel(logging.ERROR)
         images, held_out = data.images("train"), data.images("val")
-        if world.is_first:
-            data.images("test")  # what cannot be read is told now and not when it is needed
+        if world.is_first and isinstance(data, ImageFolder):
+            # What cannot be read is told now and not when it is needed.
+            replace(data, resolution=SMALL_SIDE).images("test")
 
         def score(trained: Trained) -> dict[str, float]:
             return corner_scores(trained, images, held_out, config.batch_size)
@@ -244,7 +247,8 @@ def _origins(
     found: dict[str, Any] = {}
     if init is not None:
         of_start = read_metadata(init, "supernet")
-        kept = {key: of_start[key] for key in ("recipe", "init", "teacher") if key in of_start}
+        names = ("recipe", "rounds", "init", "teacher")
+        kept = {key: of_start[key] for key in names if key in of_start}
         found["init"] = {"digest": file_digest(init), **kept}
     if teacher_weights is not None:
         found["teacher_weights"] = {"digest": file_digest(teacher_weights)}

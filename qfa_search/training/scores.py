@@ -31,8 +31,8 @@ def corner_scores(
     """
     supernet, teacher = trained.supernet, trained.teacher
     space = supernet.space
-    setting = RecalibrationSetting(
-        batch_size=batch_size,
+    setting = RecalibrationSetting.as_trained(
+        batch_size,
         sequential=isinstance(train, Images) and max(space.resolutions) <= LARGEST_SEQUENTIAL_SIDE,
     )
     corners = {

@@ -9,6 +9,7 @@ from scipy.stats import kendalltau
 
 import search_spaces
 from predictors import AccuracyPredictor, cost_arrays
+from predictors.accuracy import _top1
 from predictors.files import load_tensors, save_tensors
 
 N = 60
@@ -160,6 +161,13 @@ def test_cross_entropy_ranks_better_than_noisy_top1(by_entropy, toy_space):
     assert kendalltau(by_entropy.predict(X), top1).statistic > 0.8
     report = by_entropy.report
     assert report.cross_entropy_kendall_tau > report.kendall_tau
+
+
+def test_subnets_without_errors_are_ranked_all_the_same():
+    told = _top1(np.linspace(0, 5, 50), (1.0, 98.0))
+    assert (np.diff(told) > 0).all()
+    assert told.max() <= 100
+    assert np.allclose(told[:18], np.linspace(0, 5, 50)[:18] + 98)
 
 
 def test_predictions_from_cross_entropy_are_percentages(by_entropy, toy_space):

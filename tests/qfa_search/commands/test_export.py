@@ -119,6 +119,10 @@ def test_what_cannot_be_is_one_line(toy_run, image_folder, subnet_file, exported
     assert (foreign.exit_code, foreign.output.count("\n")) == (1, 1)
     damaged = _run("predict", "--model", exported[0], subnet_file)
     assert (damaged.exit_code, "cannot read image" in damaged.output) == (1, True)
+    sound = next((image_folder / "val" / "columns").iterdir())
+    both = _run("predict", "--model", exported[0], subnet_file, sound)
+    assert (both.exit_code, both.output.count("\n")) == (1, 2)
+    assert f"{sound}: " in both.output
 
 
 def test_an_opset_is_one_of_onnx(subnet_file, toy_run, tmp_path):

@@ -231,6 +231,25 @@ def test_measured_members_make_the_front(supernet, tmp_path, monkeypatch):
     assert pd.read_csv(tmp_path / "b" / "front.csv")["top1_measured"].max() == 99
 
 
+def test_a_floor_that_nothing_measured_reaches_ends_the_search(supernet, tmp_path, monkeypatch):
+    asked = []
+
+    def measure(config, X, *, workers):
+        asked.append(len(X))
+        for i in range(len(X)):
+            yield Measurement(i, Evaluation(20.0 + i, 1.0, 400), 0.1)
+
+    monkeypatch.setattr("qfa_search.measuring.sampling.measure", measure)
+    options = ["--supernet", supernet, "--out", tmp_path / "a", "--measure", 4, "--data", "x"]
+    missed = run(*options, *QUICK, "--min-top1", 30)
+    assert missed.exit_code == 1
+    assert "no measured subnet reaches min_top1=30 (the best reached 23.00)" in missed.stderr
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["samples.sqlite"]
+    found = run(*options, *QUICK, "--min-top1", 10)
+    assert found.exit_code == 0, found.stderr
+    assert pd.read_csv(tmp_path / "a" / "front.csv")["top1_measured"].max() == 23
+
+
 def test_what_a_search_measures_is_its_own_and_known_to_evaluate(supernet, tmp_path, monkeypatch):
     asked = []
 

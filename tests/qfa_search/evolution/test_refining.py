@@ -176,8 +176,10 @@ def test_the_supernets_own_samples_and_predictors_stay(supernet, image_folder, t
         qfa_search.refine(CONFIG, **options, folder=supernet)
     assert {path.name: path.read_bytes() for path in supernet.iterdir()} == before
     (tmp_path / "predictor.safetensors").write_bytes(b"of somebody")
-    with pytest.raises(FileExistsError, match="exists already"):
-        qfa_search.refine(CONFIG, **options, folder=tmp_path)
+    for is_resumed in (False, True):
+        with pytest.raises(FileExistsError, match="exists already"):
+            qfa_search.refine(CONFIG, **options, folder=tmp_path, resume=is_resumed)
+    assert not (tmp_path / "samples.sqlite").exists()
 
 
 def test_min_top1_is_asked_of_the_last_front_alone(supernet, image_folder, tmp_path, monkeypatch):
@@ -188,7 +190,15 @@ def test_min_top1_is_asked_of_the_last_front_alone(supernet, image_folder, tmp_p
     def far_below(front, X, top1, table):
         return found(front, X, np.zeros(len(X)), table)
 
+    floors = []
+    search = refining.search
+
+    def searched(config, **options):
+        floors.append(config.limits.min_top1)
+        return search(config, **options)
+
     monkeypatch.setattr(refining, "measured_members", far_below)
+    monkeypatch.setattr(refining, "search", searched)
     with pytest.raises(QFAError, match="min_top1"):
         qfa_search.refine(
             config,
@@ -200,6 +210,9 @@ def test_min_top1_is_asked_of_the_last_front_alone(supernet, image_folder, tmp_p
             on_round=rounds.append,
         )
     assert [done.number for done in rounds] == [0, 1]
+    assert floors == [1.0, None]
+    # Nothing is left to resume, what was measured stays.
+    assert [path.name for path in tmp_path.glob("*") if path.is_file()] == ["samples.sqlite"]
 
 
 def test_a_front_is_measured_on_the_supernet_that_it_is_of(supernet, image_folder, tmp_path):

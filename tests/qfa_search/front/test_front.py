@@ -182,6 +182,7 @@ def test_costs_that_fall_together_do_not_draw_the_knee_to_the_cheap_end():
     one, two = np.stack([loss, cost], axis=1), np.stack([loss, cost, 5 * cost], axis=1)
     assert knee(two) == knee(one) == 10
     assert knee(one[:1]) == 0
+    assert knee(np.stack([np.full(21, np.nan), cost[::-1]], axis=1)) == 20  # no accuracy is known
 
 
 def test_the_reference_point_is_in_the_units_of_the_objectives(front):

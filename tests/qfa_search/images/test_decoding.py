@@ -72,6 +72,18 @@ def test_images_are_turned_upright(tmp_path):
     assert upright[:12].min() > 200 > 50 > upright[-12:].max()
 
 
+@pytest.mark.parametrize("suffix", [".png", ".webp"])
+def test_a_damaged_orientation_tag_costs_no_pixels(tmp_path, suffix):
+    Image.fromarray(RAMP).save(tmp_path / f"a{suffix}", exif=b"no such block", lossless=True)
+    assert _pixels(tmp_path / f"a{suffix}").shape == RAMP.shape
+
+
+def test_errors_of_codecs_are_those_of_an_image_and_full_memory_is_not():
+    assert isinstance(RuntimeError("Failed to decode frame 0"), decoding.UNREADABLE)
+    with pytest.raises(RuntimeError):
+        decoding.reason(RuntimeError("can't start new thread"))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 7), (2, 3), (5000, 3)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_tiny_and_long_images_become_squares(tmp_path, size, channels):

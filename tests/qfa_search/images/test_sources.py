@@ -91,6 +91,14 @@ def test_one_changed_image_is_named(run):
         _open(run)
 
 
+def test_a_split_with_other_line_ends_is_the_same(run):
+    root, weights, _ = run
+    stored = weights.with_name(SPLIT_FILE)
+    stored.write_bytes(stored.read_bytes().replace(b"\n", b"\r\n"))
+    _photos(root, n=5, first=100)
+    assert len(_open(run)) == 4
+
+
 def test_images_that_were_added_are_ignored_and_removed_ones_missed(run):
     root, weights, _ = run
     _photos(root, n=5, first=100)
@@ -120,7 +128,11 @@ def test_what_memory_cannot_hold_stays_on_disk_and_is_checked_too(run, monkeypat
     metadata = data_metadata(str(root), data)
     assert metadata["preprocessing"] == "imagenet"
     monkeypatch.setattr(same_images, "READ_WHOLE", 0)  # as if there were many
+    metadata["recipe"] = {"crop_share": 0.5, "flip": False}
     data = open_as_trained(str(root), SPACE, weights, metadata)
+    assert isinstance(data, FolderData)
+    train = data.images("train")
+    assert (train.least_area, train.flips) == (0.5, False)
     assert sum(len(labels) for _, labels in data.images("val").batches(16, 3)) == 4
     changed = root / data.split.names["val"][1]
     Image.new("RGB", (16, 16), (200, 200, 200)).save(changed)

@@ -50,10 +50,16 @@ def test_other_images_than_those_of_the_training_are_refused(toy_run, image_fold
         measure_all(config, np.zeros((1, 1), dtype=np.int64))
 
 
+@pytest.mark.parametrize(("size", "told"), [(32, "32x32"), (48, "21x48"), (4096, "1x1024")])
+def test_batches_are_as_large_as_in_the_training(config, tmp_path, size, told):
+    tensors, metadata = load_tensors(config.supernet, "supernet")
+    save_tensors(tmp_path / "s", "supernet", tensors, metadata | {"recipe": {"batch_size": size}})
+    setting = measure_config(tmp_path / "s", config.data).recalibration
+    assert str(setting) == f"{told} sequential"
+
+
 def test_small_images_are_recalibrated_on_layer_by_layer(config):
-    found = measure_config(config.supernet, config.data).recalibration
-    assert str(found) == "16x64 sequential"
-    assert found == replace(config.recalibration, sequential=True)
+    assert measure_config(config.supernet, config.data).recalibration.sequential
 
 
 @pytest.mark.parametrize("name", ["16x64 sequential", "4x8"])

@@ -30,11 +30,14 @@ def test_a_recipe_file_of_the_users_means_what_it_says(tmp_path):
     assert (recipe.epochs, recipe.steps, recipe.rounds, recipe.crop_share) == (12, 900, 2, 0.5)
 
 
-@pytest.mark.parametrize("name", ["teacher_epochs", "teacher_width"])
+@pytest.mark.parametrize("name", ["teacher_epochs", "teacher_steps", "teacher_width"])
 def test_a_teacher_that_is_given_is_not_trained(name):
-    with pytest.raises(ValueError, match="--teacher FILE is learned from as it is"):
+    with pytest.raises(ValueError, match=f"--teacher FILE is learned from .*: give no {name}"):
         Asked(data="a", teacher=Path("t.safetensors"), recipe={name: 8})
     Asked(data="a", teacher=Path("t.safetensors"), recipe={name: 0})
+    if name != "teacher_epochs":
+        with pytest.raises(ValueError, match=f"trains no teacher: give no {name}"):
+            Asked(data="a", recipe={"teacher_epochs": 0, name: 8})
 
 
 @pytest.mark.parametrize("minutes", [0.0, -1.0, math.inf, math.nan])

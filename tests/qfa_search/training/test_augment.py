@@ -74,4 +74,5 @@ def test_many_images_have_fewer_views():
     assert n_views(1_000, config) == 16
     assert n_views(10_000, config) == 6
     assert n_views(1_000_000, config) == 4
-    assert n_views(1_000, replace(config, views=1)) == 1
+    assert n_views(1_000, replace(config, views=1, flip=False)) == 1
+    assert n_views(1_000, replace(config, views=3, flip=True)) == 4  # half of them are mirrored

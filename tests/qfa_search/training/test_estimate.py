@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import pytest
@@ -21,10 +22,13 @@ def test_every_phase_is_timed_with_the_steps_that_it_will_have(toy_space):
     config = replace(TINY, teacher_width=8, teacher_epochs=1)
     times = phase_times(toy_space, 320, config, processes=1)
     assert [(t.name, t.n_steps) for t in times] == [
+        ("images", 320),
         ("teacher", 10),
+        ("soft labels", 640),
         ("float", 20),
         ("quantized", 40),
     ]
+    times = times[1:]
     assert all(0 < t.seconds_per_step < 60 for t in times)
 
 
@@ -36,7 +40,20 @@ def test_phases_with_their_own_schedules_are_timed_apart(toy_space):
 
 def test_a_phase_without_steps_is_left_out(toy_space):
     times = phase_times(toy_space, 320, replace(TINY, float_epochs=0), processes=1)
-    assert [t.name for t in times] == ["quantized"]
+    assert [t.name for t in times if not t.is_fixed] == ["quantized"]
+
+
+def test_a_slow_teacher_and_slow_images_are_in_the_estimate(toy_space):
+    class Slow(torch.nn.Module):
+        def forward(self, x):
+            time.sleep(0.02)
+            return torch.zeros(len(x), toy_space.n_classes)
+
+    times = phase_times(
+        toy_space, 320, replace(TINY, float_epochs=0), processes=1, teacher=Slow(), decoding=0.1
+    )
+    assert times[0].seconds == pytest.approx(32)
+    assert times[1].seconds > 0.02 * 640 / 16
 
 
 def test_the_number_of_threads_is_left_as_it_was(toy_space):
@@ -54,6 +71,13 @@ def test_an_estimate_is_one_line():
         "if much is left to gain 2 further rounds of 7 min each"
     )
     assert told([times[0], more[0]], 1).startswith("about 10 to 17 min on one process: float ")
+    fixed = [
+        PhaseTime("images", 100, 0.1, is_fixed=True),
+        PhaseTime("soft labels", 9, 1e2, True, True),
+    ]
+    assert told([*fixed, times[1]], 1) == (
+        "about 1 h 25 min on one process: soft labels 15 min, quantized 1 h 10 min"
+    )
     assert [duration(s) for s in (3, 89, 100, 3600, 3e6)] == [
         *("3 s", "89 s", "2 min", "1 h 0 min", "35 days"),
     ]

@@ -34,6 +34,15 @@ def test_given_minutes_hold_the_further_rounds_that_there_is_time_for():
         assert sum(time.seconds for time in fitted) == pytest.approx(60 * minutes)
 
 
+def test_given_minutes_hold_what_no_shorter_training_is_spared():
+    fixed = PhaseTime("soft labels", 900, 0.5, is_fixed=True)
+    config, fitted = within_minutes(CONFIG, [fixed, PhaseTime("quantized", 400, 1.5)], 12.5)
+    assert config.steps == 200
+    assert sum(time.seconds for time in fitted) == pytest.approx(60 * 12.5)
+    with pytest.raises(ValueError, match=r"--minutes 7 is too little: .* takes 8 min"):
+        within_minutes(CONFIG, [fixed], 7)
+
+
 def test_training_on_runs_the_quantized_steps_alone_at_half_the_rate():
     config = trained_on(CONFIG, 300, 1000)
     assert steps_of_phases(config, 1000) == {

@@ -11,7 +11,7 @@ from qfa_search.training.teacher import load_teacher, save_teacher
 @pytest.fixture(autouse=True)
 def few_networks(monkeypatch):
     """Building all of torchvision's networks takes seconds."""
-    few = ["swin_t", "resnet18", "squeezenet1_0", "squeezenet1_1", "shufflenet_v2_x0_5"]
+    few = ["swin_t", "vit_b_16", "resnet18", "squeezenet1_0", "squeezenet1_1", "shufflenet_v2_x0_5"]
     monkeypatch.setattr("torchvision.models.list_models", lambda module: few)
 
 
@@ -36,6 +36,12 @@ def test_the_network_is_known_by_its_weights_and_gets_a_new_last_layer(weights, 
     assert network(torch.randn(2, 1, 32, 32)).shape == (2, 3)
     first, *_ = trained.state_dict()
     assert torch.equal(network.network.state_dict()[first], trained.state_dict()[first])
+
+
+@pytest.mark.slow
+def test_a_network_that_takes_one_side_alone_gets_it(weights):
+    network = pretrained_network(weights("vit_b_16")[0], 3, 96)
+    assert network.eval()(torch.randn(1, 3, 96, 96)).shape == (1, 3)
 
 
 def test_a_teacher_with_its_own_weights_reads_back(weights, tmp_path, toy_space):
