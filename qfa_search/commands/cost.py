@@ -31,12 +31,13 @@ def cost(
     from predictors import costs
     from qfa_search.commands.tables import number, print_table
     from qfa_search.front.subnet_files import MissingSpaceError, read_subnets
+    from qfa_search.images.names import printable
 
     wanted = search_spaces.load(space) if space is not None else None
     try:
         read = read_subnets(file, wanted)
     except MissingSpaceError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(printable(str(error))) from None
     table = costs(read.space, read.X)
     if as_json:
         known = table.dropna(axis="columns", how="all").astype(object)

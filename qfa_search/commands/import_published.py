@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,8 @@ def import_published(
 
     def say(line: str) -> None:
         if not quiet:
-            typer.echo(line)
+            with suppress(OSError):  # nobody reads it any more: no reason to lose the work
+                typer.echo(line)
 
     run(folder, out, ImportOptions(drop_outliers=drop_outliers, seed=seed), say=say)
     say(f"written: {out}")

@@ -18,21 +18,28 @@ if TYPE_CHECKING:
 
 def report(front: ParetoFront, folder: Path, *, as_json: bool, quiet: bool) -> None:
     """Write the front to `folder`, finishing its search, and print it."""
-    from qfa_search.front.folder import (
-        PAGE_NAME,
-        PICTURE_NAME,
-        remove_states,
-        write_front,
-        write_picture,
-    )
+    from qfa_search.front.folder import write_front
 
     write_front(front, folder, resume=True)
+    try:
+        _print(front, as_json=as_json)
+    finally:  # whoever reads the front may go away before its end
+        _finish(front, folder, quiet=quiet)
+
+
+def _print(front: ParetoFront, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(front.to_dict(), indent=1, allow_nan=False))
-    else:
-        from qfa_search.commands.tables import print_front
+        return
+    from qfa_search.commands.tables import print_front
 
-        print_front(front)
+    print_front(front)
+
+
+def _finish(front: ParetoFront, folder: Path, *, quiet: bool) -> None:
+    """Draw the front, say where everything is, and end its search."""
+    from qfa_search.front.folder import PAGE_NAME, PICTURE_NAME, remove_states, write_picture
+
     told = "front.json, front.csv"
     with _only_a_word(folder / PICTURE_NAME):
         write_picture(front, folder)

@@ -45,7 +45,7 @@ def show(
     try:
         read = read_subnets(subnet, wanted)
     except MissingSpaceError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(printable(str(error))) from None
     chosen = read.the_only_one()
     row = costs(read.space, read.X).dropna(axis="columns", how="all").to_dict("records")[0]
     if read.front is not None and read.indices is not None:

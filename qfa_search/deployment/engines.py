@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qfa_search.deployment.comparison import Engine, EngineRun
 from qfa_search.deployment.onnx_graph import IMAGE, LOGITS
 from qfa_search.deployment.plan import NetworkPlan
+from qfa_search.deployment.program_file import check_program
 from qfa_search.errors import ExportError, is_full_memory, says_full_memory
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ def torch_program_engine(path: Path, plan: NetworkPlan) -> Engine:
     """A program of torch.export; its rounding operations give the codes."""
     import torch
 
+    check_program(path)
     try:
         module = torch.export.load(path).module(check_guards=False)
     except Exception as error:  # readers of damaged archives raise errors of any kind

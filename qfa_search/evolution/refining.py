@@ -119,9 +119,8 @@ def refine(
     workers = Workers(jobs=jobs, backend=backend, scheduler=scheduler)
     files = resolve_supernet(supernet)
     measuring = measure_config(files.weights, files.data(data), device=device)
-    if not (resume and (folder / state_name()).exists()):
-        check_place(folder / PREDICTOR_NAME)  # before a sample is written beside it
-    base, store = _open_samples(files, folder / SAMPLES_NAME)
+    goes_on = resume and (folder / state_name()).exists()
+    base, store = _open_samples(files, folder, goes_on=goes_on)
     recalibration = RecalibrationSetting.parse(base.setting.recalibration)
     measuring = replace(measuring, recalibration=recalibration)
     if isinstance(latency_table, str | Path):
@@ -199,8 +198,11 @@ def refine(
     )
 
 
-def _open_samples(files: SupernetFiles, path: Path) -> tuple[Samples, SampleStore]:
-    """The supernet's samples, and their copy at `path` to add to."""
+def _open_samples(
+    files: SupernetFiles, folder: Path, *, goes_on: bool
+) -> tuple[Samples, SampleStore]:
+    """The supernet's samples, and their copy in `folder` to add to."""
+    path = folder / SAMPLES_NAME
     if not files.samples.is_file():
         raise QFAError(
             f"the supernet {files.name} has no samples to refine its predictor with "
@@ -212,6 +214,8 @@ def _open_samples(files: SupernetFiles, path: Path) -> tuple[Samples, SampleStor
             f"{path} is the supernet's own, and a refinement leaves its samples and predictor as "
             "they are: choose another folder"
         )
+    if not goes_on:
+        check_place(folder / PREDICTOR_NAME)  # before a sample is written beside it
     base = read_samples(files.samples, supernet=files.digest())
     store = SampleStore(path, base.space)
     store.add(base.setting, stored_samples(files.samples, base.space, base.setting))

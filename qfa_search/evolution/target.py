@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class SearchTarget:
 
         None if the supernet has no samples, or none that know these objectives.
         """
-        if self.files is None or not self.files.samples.is_file():
+        if self.files is None or not os.path.lexists(self.files.samples):
             return None
         from qfa_search.measuring.samples import read_samples
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def read_digests(path: Path) -> dict[str, str]:
         ValueError: The file is not one of `write_digests`.
     """
     try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        text = path.read_bytes().removeprefix(BOM_UTF8).decode("utf-8", "surrogateescape")
         rows = csv.DictReader(io.StringIO(text, newline=""))
         found = {row["path"]: row["digest"] for row in rows}
     except (OSError, KeyError, csv.Error) as error:

@@ -25,8 +25,11 @@ SPLIT_OF: Mapping[str, SplitName] = {
     "test": "test",
     "testing": "test",
 }
-# Names such as train_set and test-images, which nobody gives to two classes.
-LIKE_A_SPLIT = re.compile(f"(?:{'|'.join(SPLIT_OF)})(?:set|data|images|[^a-z])")
+# Names such as train_set, seg_test and fold2, which nobody gives to two classes.
+LIKE_A_SPLIT = re.compile(
+    rf"(?:.*[^a-z])?(?:{'|'.join(SPLIT_OF)})(?:(?:set|data|images|[^a-z]).*)?"
+    r"|(?:dev|eval|trn|tst|fold|split|part)[^a-z]*"
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ def understood(root: Path) -> Layout:
             f"there is no folder {printable(root)}: expected one with class folders of images"
         )
     folders = visible_folders(root)
+    lost = [p for p in root.iterdir() if p.name.lower() in SPLIT_OF and not p.exists()]
+    if lost:
+        raise DataError(f"{printable(lost[0])} is a link to nowhere: mend it or remove it")
     splits: dict[SplitName, Path] = {}
     for folder in folders:
         part = SPLIT_OF.get(folder.name.lower())
@@ -88,7 +94,13 @@ def understood(root: Path) -> Layout:
             f"{printable(root)} has {names} but no train folder: expected DIR/CLASS/, or "
             "DIR/train/CLASS/ with or without val and test beside it"
         )
-    alike = [f for f in folders if LIKE_A_SPLIT.match(f.name.lower()) and not _is_class(f)]
+    alike = [
+        folder
+        for folder in folders
+        if LIKE_A_SPLIT.fullmatch(folder.name.lower())
+        and folder not in splits.values()
+        and not _is_class(folder)
+    ]
     if splits or len(alike) > 1:
         names = " and ".join(printable(folder.name) for folder in (*alike, *splits.values()))
         raise DataError(

@@ -12,7 +12,10 @@ from qfa_search.images.decoding import is_image
 from qfa_search.images.names import printable
 
 # What tools leave in folders of images: copies and thumbnails, not images of a class.
-TOOL_FOLDERS = {"@eadir", "$recycle.bin", "lost+found", "system volume information"}
+TOOL_FOLDERS = {
+    *("@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),  # of storage servers
+    *("$recycle.bin", "lost+found", "recycler", "system volume information"),
+}
 MOST_KINDS_TOLD = 5
 HIDDEN_FOLDER = "hidden or tool folder"
 HIDDEN_FILE = "hidden file"
@@ -124,6 +127,8 @@ def others_in(folder: Path, taken: Iterable[Path], root: Path) -> LeftOut:
             continue
         if _is_folder(entry):
             kind = HIDDEN_FOLDER if is_hidden(entry.name) else NO_SPLIT
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            kind = BROKEN_LINK
         else:
             kind = HIDDEN_FILE if entry.name.startswith(".") else OUTSIDE
         found.append((kind, Path(entry.path).relative_to(root).as_posix()))

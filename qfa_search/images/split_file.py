@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from codecs import BOM_UTF8
 from pathlib import Path, PurePath
 from typing import cast
 
@@ -84,8 +85,8 @@ def read_split(path: Path, root: Path) -> FolderSplit:
 
 
 def split_digest(path: Path) -> str:
-    """`FolderSplit.files_digest` of the split in a file, whatever its line ends became."""
-    return digest_of(path.read_bytes().replace(b"\r\n", b"\n"))
+    """`FolderSplit.files_digest` of the split in a file, whatever an editor made of line ends."""
+    return digest_of(path.read_bytes().removeprefix(BOM_UTF8).replace(b"\r\n", b"\n"))
 
 
 def read_known(path: Path) -> KnownImages:
@@ -139,7 +140,7 @@ def read_earlier_split(path: Path, split: FolderSplit) -> FolderSplit:
 def _read_rows(path: Path) -> dict[str, SplitName]:
     """Splits by name."""
     try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        text = path.read_bytes().removeprefix(BOM_UTF8).decode("utf-8", "surrogateescape")
         rows = {row["path"]: row["split"] for row in csv.DictReader(io.StringIO(text, newline=""))}
     except (OSError, KeyError, csv.Error) as error:
         raise ValueError(f"{printable(path)} is not a readable split: {error!r}") from error

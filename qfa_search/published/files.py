@@ -16,7 +16,13 @@ from predictors import cost_arrays
 from qfa_search.errors import CheckpointMismatchError
 from search_spaces import SearchSpace
 from search_spaces.arrays import Floats
-from search_spaces.plain_data import finite_number, parse_json, read_integers, read_text
+from search_spaces.plain_data import (
+    finite_number,
+    parse_json,
+    read_integers,
+    read_text,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,6 +107,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return dict(data)
 
 
+def _whole(name: str, value: object) -> int:
+    """`value`, if it is a whole number, written with digits or as a decimal too."""
+    if isinstance(value, str) or (isinstance(value, float) and value.is_integer()):
+        return int(value)
+    return whole_number(name, value)
+
+
 def read_samples_json(path: Path, space: SearchSpace) -> PublishedSamples:
     """The published samples: a list of objects with ks, e, d, r, bs, acc1 and lut_flops.
 
@@ -121,8 +134,9 @@ def read_samples_json(path: Path, space: SearchSpace) -> PublishedSamples:
             if len(bits) != n_groups:
                 raise ValueError(f"bs has {len(bits)} entries, expected {n_groups}")
             # The first convolution and the classifier, at both ends, have no genes.
-            digits = [int(bit) for group in bits[1:-1] for bit in group]
-            values.append([*row["ks"], *row["e"], *row["d"], int(row["r"]), *digits])
+            digits = [_whole("a width in bs", bit) for group in bits[1:-1] for bit in group]
+            side = _whole("r", row["r"])
+            values.append([*row["ks"], *row["e"], *row["d"], side, *digits])
             top1.append(finite_number("acc1", row["acc1"]))
             cost.append(finite_number("lut_flops", row["lut_flops"]))
         except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ from search_spaces import SearchSpace
 
 if TYPE_CHECKING:
     from qfa_search.training.phase import Progress
+
+logger = logging.getLogger(__name__)
 
 
 def _ignore(progress: Progress) -> None:
@@ -99,6 +102,8 @@ def train(
         resume=resume,
     )
     planned = plan(asked)
+    if planned.listed is not None and planned.listed.left_out:
+        logger.warning("left out of %s: %s", data, planned.listed.left_out)
     if minutes is not None:
         planned, _ = planned.within(minutes)
     if planned.processes == 1:

@@ -24,6 +24,8 @@ KINDS: dict[str, tuple[type, str]] = {
     "bool": (bool, "true or false"),
     "str": (str, "a word"),
 }
+PHASES = ("teacher_", "float_", "mixed_", "")  # before "epochs" and "steps" of each
+LONGEST = 10**9  # epochs or steps of a phase
 PhaseName = Literal["teacher", "float", "mixed", "quantized"]
 
 
@@ -133,9 +135,11 @@ class TrainConfig:
         for name, least in (*counts, *steps, ("rounds", 0), ("views", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name, most in (("images_per_step", LARGEST_STEP), ("n_random", 1000), ("views", 1000)):
+        largest = (("images_per_step", LARGEST_STEP), ("n_random", 1000), ("views", 1000))
+        lengths = [f"{phase}{unit}" for phase in PHASES for unit in ("epochs", "steps")]
+        for name, most in (*largest, *((name, LONGEST) for name in lengths), ("rounds", 1000)):
             if getattr(self, name) > most:
-                raise ValueError(f"{name} must be at most {most}, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be at most {most}, got {shown(getattr(self, name))}")
         if self.seed > LARGEST_SEED:
             raise ValueError(f"seed must be at most {LARGEST_SEED}, got {shown(self.seed)}")
         closed = (("optimizer", OPTIMIZERS), ("precision", PRECISIONS))
@@ -168,10 +172,10 @@ def read_recipe(values: Mapping[str, Any]) -> TrainConfig:
         ValueError: It has settings that this version does not know.
     """
     values = dict(values)
-    if "teacher_share" in values:  # until the weights of the two losses were named apart
-        share = values.pop("teacher_share")
-        values |= {"label_weight": 1 - share, "teacher_weight": share}
     try:
+        if "teacher_share" in values:  # until the weights of the two losses were named apart
+            share = finite_number("teacher_share", values.pop("teacher_share"))
+            values |= {"label_weight": 1 - share, "teacher_weight": share}
         return TrainConfig(**checked(values))
     except ValueError as error:
         raise ValueError(f"no recipe of this version: {error}") from error
@@ -235,7 +239,7 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
         if name not in types:
-            near = get_close_matches(name, types, n=1, cutoff=0.0)
+            near = get_close_matches(str(name), types, n=1, cutoff=0.0)
             raise ValueError(f"a recipe has no {name!r}; the nearest is {near[0]!r}")
         wanted = types[name]
         if wanted == "float" and isinstance(value, int) and not isinstance(value, bool):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +15,8 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import nn
 
+from qfa_search.errors import TrainingError
+from qfa_search.measuring.parent import end_with
 from qfa_search.supernet.allocator import peak_resident_bytes, reuse_freed_memory
 from qfa_search.supernet.extract import extract
 from qfa_search.supernet.mobilenet_v3 import Supernet
@@ -274,15 +278,22 @@ def step_memory(space: SearchSpace, config: TrainConfig) -> tuple[float, tuple[i
     peaks = []
     for batch in batches:
         with ProcessPoolExecutor(1, mp_context=spawned) as pool:
-            peaks.append(pool.submit(_peak_bytes, space, config, batch).result())
+            try:
+                peaks.append(pool.submit(_peak_bytes, space, config, batch, os.getpid()).result())
+            except BrokenProcessPool:
+                raise TrainingError(
+                    f"a step of {batch} images was killed, which the system does when memory is "
+                    "short: give a smaller --batch-size or --resolution"
+                ) from None
     if len(batches) == 1:
         return peaks[0], batches
     per_image = (peaks[1] - peaks[0]) / (batches[1] - batches[0])
     return peaks[0] + per_image * (config.batch_size - batches[0]), batches
 
 
-def _peak_bytes(space: SearchSpace, config: TrainConfig, batch_size: int) -> float:
+def _peak_bytes(space: SearchSpace, config: TrainConfig, batch_size: int, parent: int) -> float:
     """Growth of this fresh process, or of its GPU's memory, over two steps."""
+    end_with(parent)
     reuse_freed_memory()
     torch.set_num_threads(1)
     before = peak_resident_bytes()

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from qfa_search.errors import CheckpointMismatchError
-from qfa_search.training.config import LARGEST_SEED, PhaseName, TrainConfig
+from qfa_search.training.config import LARGEST_SEED, LONGEST, PhaseName, TrainConfig
 from qfa_search.training.estimate import PhaseTime, duration
 from qfa_search.training.recipe import RATE_OF_TRAINING_ON
+from search_spaces.plain_data import whole_number
 
 # What a given time shortens or lengthens.
 LENGTHS = frozenset(
@@ -88,8 +89,7 @@ def trained_on(config: TrainConfig, n_steps: int, n_images: int) -> TrainConfig:
     Raises:
         ValueError: `n_steps` is below 1.
     """
-    if n_steps < 1:
-        raise ValueError(f"--continue must be at least 1 step, got {n_steps}")
+    whole_number("--continue", n_steps, least=1, most=LONGEST)
     return replace(
         config,
         teacher_width=0,

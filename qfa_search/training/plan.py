@@ -196,7 +196,7 @@ def plan(asked: Asked) -> Planned:
     if listed is not None:
         data_for(listed, space)  # raises if the images do not fit the space
         n_taken, along = listed.size("train"), is_too_large(listed, space)
-    _check_processes(asked.processes or 1)
+    _check_processes(asked.processes or 1, config)
     is_worker = "WORLD_SIZE" in os.environ  # of torchrun
     return Planned(
         space=space,
@@ -215,10 +215,13 @@ def plan(asked: Asked) -> Planned:
     )
 
 
-def _check_processes(n: int) -> None:
-    """Nothing, if each of `n` processes has a GPU of its own, or there is none at all."""
+def _check_processes(n: int, config: TrainConfig) -> None:
+    """Nothing, if each of `n` processes has a subnet to train, and where there are GPUs its own."""
     import torch
 
+    most = config.parts * (2 + config.n_random)
+    if n > most:
+        raise ValueError(f"--processes must be at most {most}, the subnets of a step, got {n}")
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else n
     if n > n_gpus:
         raise ValueError(f"--processes must be at most {n_gpus}, one for each GPU, got {n}")

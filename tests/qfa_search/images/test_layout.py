@@ -67,11 +67,30 @@ def test_held_out_splits_without_training_images_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("test_set", "training_set"), ("Train2017", "Val2017"), ("train-images", "test")]
+    "names",
+    [
+        ("test_set", "training_set"),
+        ("Train2017", "Val2017"),
+        ("train-images", "test"),
+        ("seg_test", "seg_train"),
+    ],
 )
 def test_splits_of_unusual_names_are_not_taken_for_classes(tmp_path, names):
     with pytest.raises(DataError, match=f"the folders {names[0]} and {names[1]} with folders"):
         split_folder(_write(tmp_path, *names), 0)
+
+
+@pytest.mark.parametrize("names", [("dev", "eval"), ("fold1", "fold2"), ("my-train", "my-val")])
+def test_other_names_of_splits_are_not_taken_for_classes(tmp_path, names):
+    with pytest.raises(DataError, match="splits are called train, val and test"):
+        split_folder(_write(tmp_path, *names), 0)
+
+
+def test_a_split_that_leads_nowhere_is_told(tmp_path):
+    _write(tmp_path, "train")
+    (tmp_path / "test").symlink_to("nowhere")
+    with pytest.raises(DataError, match="test is a link to nowhere"):
+        split_folder(tmp_path, 0)
 
 
 @pytest.mark.parametrize("name", ["test", "val"])

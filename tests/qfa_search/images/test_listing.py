@@ -18,7 +18,7 @@ def test_whatever_is_no_image_is_left_out_and_counted(tmp_path):
     _image(tmp_path / "elsewhere.png", 7)
     (tmp_path / "a" / "linked.png").unlink()
     (tmp_path / "a" / "linked.png").symlink_to(tmp_path / "elsewhere.png")
-    for folder in (".ipynb_checkpoints", "__MACOSX", "@eaDir", "deep/.git"):
+    for folder in (".ipynb_checkpoints", "__MACOSX", "@eaDir", "#recycle", "deep/.git"):
         _image(tmp_path / "a" / folder / "3.png")
     (tmp_path / "a" / "loop").symlink_to(tmp_path / "a")
     (tmp_path / "a" / "nowhere.png").symlink_to("../../nowhere.png")
@@ -31,7 +31,7 @@ def test_whatever_is_no_image_is_left_out_and_counted(tmp_path):
     listing = images_below(tmp_path / "a", tmp_path)
     assert listing.names == ("a/2.JPEG", "a/deep/er/1.png", "a/linked.png")
     told = str(listing.left_out)
-    assert "4 hidden or tool folders (a/.ipynb_checkpoints, ...)" in told
+    assert "5 hidden or tool folders (a/#recycle, ...)" in told
     assert "5 files of other types (2 .heic, 1 .db, 1 .txt, 1 no suffix)" in told
     assert "1 linked folder (a/loop)" in told
     assert "2 links to nowhere (a/circle.png, ...)" in told

@@ -102,6 +102,8 @@ def test_equal_networks_are_one_sample_with_their_mean_accuracy(tmp_path):
     [
         (lambda r: r.pop("acc1"), "sample 0.*acc1"),
         (lambda r: r.update(r=130), "resolution must be one of"),
+        (lambda r: r.update(r=224.9), "r must be a whole number"),
+        (lambda r: r.update(bs=[[2.9] * len(g) for g in r["bs"]]), "must be a whole number"),
         (lambda r: r["bs"].pop(), "expected 25"),
         (lambda r: r["ks"].pop(), "has 175 genes, expected 176"),
     ],

@@ -60,6 +60,8 @@ def test_few_images_are_seen_for_a_least_number_of_steps():
     ("changes", "message"),
     [
         ({"epochs": float("nan")}, "epochs must be a positive number, got nan"),
+        ({"epochs": 1e308}, "epochs must be at most 1000000000, got 1e\\+308"),
+        ({"mixed_steps": 10**400}, "mixed_steps must be at most 1000000000"),
         ({"batch_size": 1}, "batch_size must be at least 2"),
         ({"parts": 0}, "parts must be at least 1"),
         ({"label_smoothing": 1.5}, "label_smoothing must be between 0 and 1"),

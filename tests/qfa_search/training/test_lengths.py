@@ -53,7 +53,7 @@ def test_training_on_runs_the_quantized_steps_alone_at_half_the_rate():
     }
     assert config.learning_rate == 0.5e-2
     assert config.seed != CONFIG.seed  # else it would see again what it began with
-    with pytest.raises(ValueError, match="--continue must be at least 1 step"):
+    with pytest.raises(ValueError, match="--continue must be at least 1, got 0"):
         trained_on(CONFIG, 0, 1000)
 
 

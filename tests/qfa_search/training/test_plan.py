@@ -57,6 +57,7 @@ def planned(data, out=None, **given):
             "the recipe imagenet trains none: add --set teacher_width=16",
         ),
         ({"processes": 0}, "--processes must be at least 1, got 0"),
+        ({"processes": 10**9}, "--processes must be at most [0-9]+, the subnets of a step"),
         ({"recipe": {"flop": True}}, "the nearest is 'flip'"),
     ],
 )
