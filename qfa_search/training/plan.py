@@ -169,6 +169,8 @@ def plan(asked: Asked) -> Planned:
             f"--teacher-weights FILE is tuned as the teacher, and the recipe {preset} trains none: "
             "add --set teacher_width=16 --teacher-epochs 8"
         )
+    if asked.continue_steps is None:
+        _check_processes(asked.processes or 1, config)
     check_resolution(asked.resolution)
     if out is not None and not asked.is_dry_run:
         check_out(out, resume=asked.resume)
@@ -187,6 +189,7 @@ def plan(asked: Asked) -> Planned:
         n_steps = asked.continue_steps
         space, config, teacher = _to_train_on(start, listed.size("train"), n_steps, teacher)
         preset = f"that of {start.name}"
+        _check_processes(asked.processes or 1, config)
     else:
         space = _space(asked, listed)
     if init is None and isinstance(listed, FolderSplit):
@@ -196,7 +199,6 @@ def plan(asked: Asked) -> Planned:
     if listed is not None:
         data_for(listed, space)  # raises if the images do not fit the space
         n_taken, along = listed.size("train"), is_too_large(listed, space)
-    _check_processes(asked.processes or 1, config)
     is_worker = "WORLD_SIZE" in os.environ  # of torchrun
     return Planned(
         space=space,
