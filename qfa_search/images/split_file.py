@@ -12,7 +12,12 @@ import numpy as np
 
 from predictors.files import atomic_path, digest_of
 from qfa_search.errors import CheckpointMismatchError
-from qfa_search.images.digests import DIGESTS_FILE, read_digests, write_digests
+from qfa_search.images.digests import (
+    DIGESTS_FILE,
+    read_digests,
+    table_of_images,
+    write_digests,
+)
 from qfa_search.images.holding_out import Labels
 from qfa_search.images.layout import SPLIT_NAMES, SplitName, understood
 from qfa_search.images.names import printable
@@ -20,6 +25,7 @@ from qfa_search.images.splits import FolderSplit, KnownImages
 from search_spaces.plain_data import parse_json, read_text
 
 SPLIT_FILE = "split.csv"
+KNOWN_FILE = "known.csv"  # contents that the trainings before this one had, and their splits
 EARLIER_SPLIT_FILE = "validation_split.json"  # of earlier versions, for images on disk
 
 
@@ -32,6 +38,9 @@ def write_split(path: Path, split: FolderSplit) -> None:
             for name, digest in zip(split.names[part], split.digests[part], strict=True)
         }
         write_digests(path.with_name(DIGESTS_FILE), digests)
+    if split.known.by_digest:
+        with atomic_path(path.with_name(KNOWN_FILE)) as temporary:
+            temporary.write_bytes(table_of_images("split", sorted(split.known.by_digest.items())))
     with atomic_path(path) as temporary:
         temporary.write_bytes(split.as_csv())
 
@@ -90,7 +99,9 @@ def split_digest(path: Path) -> str:
 
 
 def read_known(path: Path) -> KnownImages:
-    """What the split in a file says of its images: by content where that is stored.
+    """What the split in a file says of its images, and of those of trainings before it.
+
+    By content where that is stored.
 
     Raises:
         ValueError: The file is not one of `write_split`.
@@ -104,7 +115,9 @@ def read_known(path: Path) -> KnownImages:
     for name, part in rows.items():
         if found.get(digests[name]) != "train":  # a copy in several splits was trained on
             found[digests[name]] = part
-    return KnownImages(by_digest=found)
+    known = KnownImages(by_digest=found)
+    before = path.with_name(KNOWN_FILE)
+    return known.joined(KnownImages(_read_rows(before))) if before.is_file() else known
 
 
 def read_earlier_split(path: Path, split: FolderSplit) -> FolderSplit:

@@ -36,6 +36,7 @@ class FolderSplit:
         is_stored: Whether the digests were stored earlier: files may hold something else by now.
         told: What was understood, in one line.
         left_out: What else lies in the folder.
+        known: Images of earlier trainings, that of the start and those before it.
     """
 
     root: Path
@@ -46,6 +47,7 @@ class FolderSplit:
     is_stored: bool = False
     told: str = ""
     left_out: LeftOut = field(default_factory=LeftOut)
+    known: KnownImages = field(default_factory=lambda: KnownImages())
 
     def size(self, part: SplitName) -> int:
         """Files of one split."""
@@ -187,6 +189,7 @@ def split_folder(
         {part: found[part].digests or () for part in SPLIT_NAMES} if by_content else None,
         told=_told(root, classes, found, origins, len(train.names) - len(groups)),
         left_out=left_out,
+        known=known or KnownImages(),
     )
     _warn_of_missing_classes(split)
     if split.digests is not None:

@@ -158,6 +158,18 @@ def test_images_of_the_start_keep_their_split_when_the_folder_grew(run, tmp_path
     assert sum(map(len, split.names.values())) == 60 + 90 + 2
 
 
+def test_images_of_the_trainings_before_the_start_are_known_too(run, tmp_path):
+    root, weights, _ = run
+    second = tmp_path / "second" / "supernet.safetensors"
+    data = data_for(list_images(str(_photos(tmp_path / "b", first=100)), starts=[weights]), SPACE)
+    write_split(second.with_name(SPLIT_FILE), data.split)
+    save_tensors(second, "supernet", {}, data_metadata(str(tmp_path / "b"), data))
+    trained = set(read_split(weights.with_name(SPLIT_FILE), root).names["train"])
+    grown = _photos(_photos(tmp_path / "c"), first=100)
+    found = list_images(str(grown), starts=[second])
+    assert trained <= set(found.names["train"])
+
+
 def test_moved_images_of_the_start_are_known_by_their_content(run, tmp_path):
     root, weights, _ = run
     before = read_split(weights.with_name(SPLIT_FILE), root)
