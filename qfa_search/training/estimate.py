@@ -224,7 +224,8 @@ def told(times: Sequence[PhaseTime], processes: int) -> str:
     certain = [time for time in times if time.is_certain]
     rounds = [time for time in times if not time.is_certain]
     least, most = (sum(time.seconds for time in some) for some in (certain, times))
-    worth_telling = [t for t in certain if not t.is_fixed or t.seconds > LEAST_SHARE_TOLD * least]
+    enough = max(1.0, LEAST_SHARE_TOLD * least)
+    worth_telling = [time for time in certain if not time.is_fixed or time.seconds >= enough]
     phases = ", ".join(f"{time.name} {duration(time.seconds)}" for time in worth_telling)
     where = "one process" if processes == 1 else f"{processes} processes"
     if not rounds:

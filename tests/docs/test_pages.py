@@ -102,8 +102,8 @@ static int32_t logits[{upper}_CLASSES];
 int main(void) {{
 {lines}
     for (int i = 0; i < {upper}_CLASSES; i++)
-        if (logits[i] > logits[class]) return 1;
-    return logits[class] == 0;
+        if (logits[i] > logits[found]) return 1;
+    return logits[found] == 0;
 }}
 """
     Path("main.c").write_text(program, encoding="utf-8")
