@@ -94,7 +94,12 @@ def killed(command: Command, whole: Whole, n: int, root: Path, seed: int = 0) ->
             assert found.code == 1, found.output
             assert command.is_done in found.output, found.output
             outcomes["killed after its end"] += 1
-        assert contents(folder) == whole.contents
+        left = contents(folder)
+        assert left == whole.contents, sorted(
+            name
+            for name in left.keys() | whole.contents.keys()
+            if left.get(name) != whole.contents.get(name)
+        )
         outcomes["finished"] += 1
     return outcomes
 
