@@ -327,6 +327,8 @@ def reason(error: BaseException) -> str:
     Raises:
         MemoryError: The image is not to blame, memory is full.
     """
+    if isinstance(error, RuntimeError) and "decode" not in str(error).lower():
+        raise error  # not one of a codec
     is_full = isinstance(error, MemoryError) and not has_room(BYTES_OF_LARGEST_IMAGE)
     if is_full or (isinstance(error, RuntimeError) and is_full_memory(error)):
         raise error

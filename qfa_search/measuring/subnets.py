@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     Workspace: TypeAlias = tuple[Supernet, Images | FolderImages, Images | FolderImages]
 
 IMAGENET = "imagenet"  # preprocessing of the published recipe, by the supernet's metadata
+# Sums over other numbers of images may differ in the last bit from one run to the next.
+WHOLE_VECTORS = 16
 LARGEST_GROUP = 16  # subnets that share the decoding of an image folder
 
 
@@ -78,7 +80,8 @@ def measure_config(
     metadata = read_metadata(supernet, "supernet")
     recipe = metadata.get("recipe")
     size = recipe.get("batch_size") if isinstance(recipe, dict) else None
-    size = size if isinstance(size, int) and size > 0 else RecalibrationSetting().batch_size
+    if not isinstance(size, int) or size < 1 or size % WHOLE_VECTORS:
+        size = RecalibrationSetting().batch_size
     if metadata.get("preprocessing") == IMAGENET:
         setting = RecalibrationSetting(n_batches=PUBLISHED_BATCHES, batch_size=size)
     else:

@@ -50,7 +50,9 @@ def test_other_images_than_those_of_the_training_are_refused(toy_run, image_fold
         measure_all(config, np.zeros((1, 1), dtype=np.int64))
 
 
-@pytest.mark.parametrize(("size", "told"), [(32, "32x32"), (48, "21x48"), (4096, "1x1024")])
+@pytest.mark.parametrize(
+    ("size", "told"), [(32, "32x32"), (48, "21x48"), (22, "16x64"), (4096, "1x1024")]
+)
 def test_batches_are_as_large_as_in_the_training(config, tmp_path, size, told):
     tensors, metadata = load_tensors(config.supernet, "supernet")
     save_tensors(tmp_path / "s", "supernet", tensors, metadata | {"recipe": {"batch_size": size}})
